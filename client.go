@@ -1,0 +1,546 @@
+package courier
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-retryablehttp"
+
+	"github.com/courier-profiles/courier-go/internal/coldstart"
+	"github.com/courier-profiles/courier-go/internal/jsonobject"
+	"github.com/courier-profiles/courier-go/internal/retry"
+)
+
+const (
+	// DefaultBaseURL is where Courier's API is.
+	DefaultBaseURL = "https://api.courier.com"
+	// EUBaseURL is where the same API is for workspaces in the EU.
+	EUBaseURL = "https://api.eu.courier.com"
+)
+
+const userAgent = "courier-profiles-go/0.1.0"
+
+// How much of an answer is read, in bytes.
+const (
+	maxSuccess = 4 << 20
+	maxError   = 1 << 20
+)
+
+// maxPooled is the largest buffer that is kept for the next call, in bytes.
+const maxPooled = 64 << 10
+
+// Client talks to the Courier Profiles API. It never changes after it was made,
+// and may be used by any number of goroutines at once; make one and share it.
+// It has no goroutines of its own.
+type Client struct {
+	// Profiles has the operations.
+	Profiles *ProfilesService
+
+	config
+	base      *url.URL
+	transport http.RoundTripper
+	// setHeader sets the headers that every request has. It is a function so that
+	// the API key is out of reach for fmt, which prints the fields of a struct
+	// however private they are.
+	setHeader func(header http.Header, hasBody bool)
+	gate      *coldstart.Gate // nil if the transport is no http.Transport
+	budget    retry.Budget
+	writers   sync.Pool // of *jsonobject.Writer, for the bodies of requests
+	buffers   sync.Pool // of *bytes.Buffer, for the bodies of answers
+}
+
+// NewClient returns a client for the workspace that apiKey belongs to. It uses
+// neither network nor environment; the error is a [*ValidationError].
+func NewClient(apiKey string, opts ...Option) (*Client, error) {
+	if err := checkAPIKey(apiKey); err != nil {
+		return nil, err
+	}
+	c := &Client{config: defaultConfig()}
+	for _, opt := range opts {
+		if opt == nil {
+			return nil, invalid("opts", "an option is nil")
+		}
+		if err := opt(&c.config); err != nil {
+			return nil, err
+		}
+	}
+	base, err := parseBaseURL(&c.config)
+	if err != nil {
+		return nil, err
+	}
+	c.base = base
+	c.setTransport()
+	c.setHeader = headerSetter(apiKey, c.userAgent)
+	c.writers.New = func() any { return new(jsonobject.Writer) }
+	c.buffers.New = func() any { return new(bytes.Buffer) }
+	c.Profiles = &ProfilesService{client: c}
+	return c, nil
+}
+
+// NewClientFromEnv is [NewClient] with the API key from the environment variable
+// COURIER_API_KEY, or else COURIER_AUTH_TOKEN, and the base URL from
+// COURIER_BASE_URL if that is set. Options go before the environment. The
+// default pool uses the proxy that the environment names, as
+// [http.ProxyFromEnvironment] does.
+func NewClientFromEnv(opts ...Option) (*Client, error) {
+	key := os.Getenv("COURIER_API_KEY")
+	if key == "" {
+		key = os.Getenv("COURIER_AUTH_TOKEN")
+	}
+	if key == "" {
+		return nil, invalid("COURIER_API_KEY", "neither COURIER_API_KEY nor COURIER_AUTH_TOKEN is set: set one to the API key of your Courier workspace")
+	}
+	fromEnv := []Option{func(c *config) error {
+		c.proxy = http.ProxyFromEnvironment
+		return nil
+	}}
+	if baseURL := os.Getenv("COURIER_BASE_URL"); baseURL != "" {
+		fromEnv = append(fromEnv, WithBaseURL(baseURL))
+	}
+	return NewClient(key, append(fromEnv, opts...)...)
+}
+
+func (c *Client) setTransport() {
+	if client := c.httpClient; client != nil {
+		c.transport = client.Transport
+		if client.Timeout > 0 && (c.timeout == 0 || client.Timeout < c.timeout) {
+			c.timeout = client.Timeout
+		}
+	}
+	if c.transport == nil {
+		c.transport = newPool(c.proxy)
+	}
+	if pool, ok := c.transport.(*http.Transport); ok && c.base.Scheme == "https" {
+		c.gate = &coldstart.Gate{Idle: pool.IdleConnTimeout}
+	}
+}
+
+func newPool(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+	return &http.Transport{
+		Proxy:               proxy,
+		ForceAttemptHTTP2:   true,
+		MaxIdleConnsPerHost: 1024,
+		IdleConnTimeout:     90 * time.Second,
+		TLSHandshakeTimeout: 10 * time.Second,
+		// Without pings a dead HTTP/2 connection swallows every call for minutes.
+		HTTP2: &http.HTTP2Config{SendPingTimeout: 15 * time.Second, PingTimeout: 15 * time.Second},
+	}
+}
+
+// headerSetter shares the values between all requests.
+func headerSetter(apiKey, userAgent string) func(http.Header, bool) {
+	var (
+		applicationJSON = []string{"application/json"}
+		authorization   = []string{"Bearer " + apiKey}
+		agent           = []string{userAgent}
+	)
+	return func(header http.Header, hasBody bool) {
+		header["Accept"] = applicationJSON
+		header["Authorization"] = authorization
+		header["User-Agent"] = agent
+		if hasBody {
+			header["Content-Type"] = applicationJSON
+		}
+	}
+}
+
+// CloseIdleConnections closes the connections of the pool that no call uses.
+func (c *Client) CloseIdleConnections() {
+	if c.gate != nil {
+		c.gate.Chill()
+	}
+	if pool, ok := c.transport.(interface{ CloseIdleConnections() }); ok {
+		pool.CloseIdleConnections()
+	}
+}
+
+// operation is what the calls of one method have in common.
+type operation struct {
+	name     string // in errors and logs
+	method   string
+	suffix   string // of the path, behind the user id
+	retry    retry.Policy
+	takesKey bool // an idempotency key
+}
+
+// answer is what a success is read into.
+type answer interface {
+	readJSON(r *jsonobject.Reader) bool
+	response() *Response
+}
+
+// call is one call on its way: a method makes it, do sends it, RoundTrip is each
+// of its attempts, and checkRetry is what comes behind each attempt.
+type call struct {
+	op     *operation
+	userID string
+	query  string
+	body   []byte
+	result answer
+
+	client *Client
+	policy retry.Policy
+	sent   http.Header
+
+	// Values in place of pointers: all of it is one allocation.
+	loop    retryablehttp.Client
+	http    http.Client
+	url     url.URL
+	limited io.LimitedReader
+	empty   http.Response
+	reader  jsonobject.Reader
+
+	attempts int
+	started  time.Time // of the last attempt, as all up to err
+	status   int       // 0 if no whole answer came
+	header   http.Header
+	text     string // the body of the answer
+	tooLong  bool   // the body of the answer goes on behind text
+	err      error  // why no whole answer came
+	waiting  bool   // for the next attempt
+	ended    error  // the context's error, if that kept the call from another attempt
+}
+
+// do is the way of every call: it sends the request, again if need be, and reads
+// the answer into the result, or returns the error that it stands for.
+func (c *Client) do(ctx context.Context, k *call, opts []RequestOption) error {
+	k.client = c
+	if err := k.prepare(ctx, opts); err != nil {
+		return err
+	}
+	if err := ctx.Err(); err != nil {
+		return &ConnectionError{Operation: k.op.name, Err: err}
+	}
+	k.http.Transport = k
+	k.loop.HTTPClient = &k.http
+	k.loop.RetryMax = c.maxRetries
+	k.loop.CheckRetry = k.checkRetry
+	k.loop.Backoff = waitMin
+	k.loop.ErrorHandler = retryablehttp.PassthroughErrorHandler
+	request := http.Request{
+		Method: k.op.method, URL: &k.url, Host: k.url.Host, Header: k.sent,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		ContentLength: int64(len(k.body)),
+	}
+	// What comes out of the loop is not used: RoundTrip has kept the last answer
+	// or error, has read the body and closed it, and the loop would put the URL
+	// into an error.
+	_, _ = k.loop.Do(&retryablehttp.Request{Request: request.WithContext(ctx)})
+	if k.waiting {
+		k.ended = ctx.Err()
+	}
+	if err := k.failure(ctx); err != nil {
+		return err
+	}
+	return k.decode()
+}
+
+// prepare checks the call and makes its URL and headers.
+func (k *call) prepare(ctx context.Context, opts []RequestOption) error {
+	if ctx == nil {
+		return invalid("ctx", "the context is nil: use context.Background if there is no other")
+	}
+	switch k.userID {
+	case "":
+		return invalid("userID", "the user id is empty")
+	case ".", "..":
+		return invalid("userID", "the user ids . and .. cannot be sent: in a path they mean another resource")
+	}
+	base := k.client.base
+	k.url = *base
+	k.url.Path = base.Path + "/profiles/" + k.userID + k.op.suffix
+	if segment := escapeSegment(k.userID); segment != k.userID || base.RawPath != "" {
+		k.url.RawPath = base.EscapedPath() + "/profiles/" + segment + k.op.suffix
+	}
+	k.url.RawQuery = k.query
+
+	req := request{operation: k.op, header: make(http.Header, 8)}
+	k.client.setHeader(req.header, k.body != nil)
+	for _, opt := range opts {
+		if opt == nil {
+			return invalid("opts", "an option is nil")
+		}
+		if err := opt(&req); err != nil {
+			return err
+		}
+	}
+	k.sent = req.header
+	k.policy = k.op.retry
+	if req.keyed {
+		k.policy = retry.IdempotentWithKey
+	} else if req.header["X-Idempotency-Expiration"] != nil {
+		return invalid("WithIdempotencyExpiration", "has no effect without WithIdempotencyKey")
+	}
+	return nil
+}
+
+// escapeSegment percent-encodes all but the unreserved characters (RFC 3986,
+// section 2.3), as Courier's API reference asks for user ids.
+func escapeSegment(segment string) string {
+	const hex = "0123456789ABCDEF"
+	escaped := make([]byte, 0, 64)
+	for i := range len(segment) {
+		switch c := segment[i]; {
+		case 'a' <= c && c <= 'z', 'A' <= c && c <= 'Z', '0' <= c && c <= '9', c == '-', c == '.', c == '_', c == '~':
+			escaped = append(escaped, c)
+		default:
+			escaped = append(escaped, '%', hex[c>>4], hex[c&0xF])
+		}
+	}
+	if len(escaped) == len(segment) {
+		return segment
+	}
+	return string(escaped)
+}
+
+// RoundTrip is one attempt: with a deadline of its own, to the last byte of the
+// answer. It is called by the http.Client that go-retryablehttp insists on.
+func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	if k.waiting && ctx.Err() != nil {
+		// The context ended together with the wait: the last answer stands.
+		return nil, ctx.Err()
+	}
+	k.attempts++
+	k.started = time.Now()
+	k.status, k.header, k.text, k.tooLong, k.waiting = 0, nil, "", false, false
+	if k.client.timeout > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, k.client.timeout)
+		defer cancel()
+	}
+	if k.err = k.send(ctx, req); k.err != nil {
+		return nil, k.err
+	}
+	// Without the headers, because http.Client would follow a Location or fail
+	// on it.
+	k.empty = http.Response{StatusCode: k.status, Body: http.NoBody}
+	return &k.empty, nil
+}
+
+var errNoResponse = errors.New("the transport returned neither an answer nor an error")
+
+// send sends the request once and reads the answer.
+func (k *call) send(ctx context.Context, req *http.Request) error {
+	if k.client.gate != nil {
+		first, done, err := k.client.gate.Enter(ctx)
+		if err != nil {
+			return err
+		}
+		if done != nil {
+			ctx = first
+			defer done()
+		}
+	}
+	req = req.WithContext(ctx)
+	if k.body != nil {
+		req.GetBody = k.newBody
+		req.Body, _ = k.newBody()
+	}
+	resp, err := k.client.transport.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	if resp == nil {
+		return errNoResponse
+	}
+	return k.readAnswer(resp)
+}
+
+// newBody returns the body in the one form that net/http writes in one piece
+// with the headers.
+func (k *call) newBody() (io.ReadCloser, error) {
+	return io.NopCloser(bytes.NewReader(k.body)), nil
+}
+
+// readAnswer reads the body to its end, or to the limit. A body that breaks off
+// is no answer if it was to be a success; otherwise the status says enough.
+func (k *call) readAnswer(resp *http.Response) error {
+	success := resp.StatusCode/100 == 2
+	limit := maxError
+	if success {
+		limit = maxSuccess
+	}
+	buffer := k.client.buffers.Get().(*bytes.Buffer)
+	buffer.Reset()
+	if resp.Body != nil {
+		defer resp.Body.Close()
+		k.limited = io.LimitedReader{R: resp.Body, N: int64(limit) + 1}
+		if _, err := buffer.ReadFrom(&k.limited); err != nil && success {
+			return err
+		}
+	}
+	k.status, k.header = resp.StatusCode, resp.Header
+	k.tooLong = buffer.Len() > limit
+	k.text = string(buffer.Next(limit))
+	if buffer.Cap() <= maxPooled {
+		k.client.buffers.Put(buffer)
+	}
+	return nil
+}
+
+// checkRetry is go-retryablehttp's CheckRetry, called once after each attempt.
+func (k *call) checkRetry(ctx context.Context, _ *http.Response, _ error) (bool, error) {
+	if k.waiting {
+		return false, nil
+	}
+	wait, again := k.next(ctx)
+	k.report(ctx, wait, again)
+	k.waiting = again
+	// The loop hands this to waitMin.
+	k.loop.RetryWaitMin = wait
+	return again, nil
+}
+
+// waitMin is go-retryablehttp's Backoff. The wait is decided in checkRetry,
+// because Backoff gets neither the context nor, after a connection error, a
+// response.
+func waitMin(wait, _ time.Duration, _ int, _ *http.Response) time.Duration { return wait }
+
+// next decides whether there is another attempt, and after which wait.
+func (k *call) next(ctx context.Context) (wait time.Duration, again bool) {
+	c := k.client
+	if k.err == nil && !retry.Idempotent.Status(k.status) {
+		c.budget.Give()
+		return 0, false
+	}
+	if k.attempts > c.maxRetries || !k.retryable() {
+		return 0, false
+	}
+	if err := ctx.Err(); err != nil {
+		k.ended = err
+		return 0, false
+	}
+	wait = retry.Jitter(k.attempts, c.minWait, c.maxWait)
+	if k.status == http.StatusTooManyRequests || k.status == http.StatusServiceUnavailable {
+		if after, ok := retry.After(k.header, time.Now()); ok {
+			if after > c.maxRetryAfter {
+				return 0, false
+			}
+			wait = max(after, c.minWait)
+		}
+	}
+	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
+		return 0, false
+	}
+	return wait, c.budget.Take()
+}
+
+func (k *call) retryable() bool {
+	if k.err != nil {
+		return k.policy.Err(k.err)
+	}
+	return k.policy.Status(k.status)
+}
+
+// report tells the logger and the observer of the last attempt.
+func (k *call) report(ctx context.Context, wait time.Duration, again bool) {
+	c := k.client
+	if c.logger == nil && c.observer == nil {
+		return
+	}
+	a := Attempt{
+		Operation:  k.op.name,
+		Number:     k.attempts,
+		StatusCode: k.status,
+		Duration:   time.Since(k.started),
+		Wait:       wait,
+		Err:        k.failure(ctx),
+	}
+	if c.observer != nil {
+		c.observer(ctx, a)
+	}
+	if c.logger == nil {
+		return
+	}
+	level := slog.LevelDebug
+	if again {
+		level = slog.LevelWarn
+	}
+	attrs := []slog.Attr{
+		slog.String("operation", a.Operation),
+		slog.Int("attempt", a.Number),
+		slog.Int("status", a.StatusCode),
+		slog.Duration("duration", a.Duration),
+		slog.Bool("retry", again),
+		slog.Duration("wait", a.Wait),
+	}
+	if a.Err != nil {
+		attrs = append(attrs, slog.Any("error", a.Err))
+	}
+	c.logger.LogAttrs(ctx, level, "courier: attempt", attrs...)
+}
+
+// failure returns the error that the last attempt stands for, or nil if it is a
+// success by its status.
+func (k *call) failure(ctx context.Context) error {
+	if k.err != nil {
+		err := k.err
+		if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
+			err = errors.Join(err, ended)
+		}
+		return &ConnectionError{Operation: k.op.name, Attempts: k.attempts, Err: err}
+	}
+	if k.status/100 == 2 {
+		return nil
+	}
+	response := newResponse(k.status, k.header, k.attempts)
+	e := &APIError{
+		Operation:  k.op.name,
+		StatusCode: k.status,
+		RequestID:  response.RequestID,
+		Attempts:   k.attempts,
+		Header:     k.header,
+		Body:       []byte(k.text),
+		ended:      k.ended,
+	}
+	e.readBody(func(sample string) string {
+		return mask(sample, k.userID, k.url.EscapedPath(), k.url.Path, k.sent.Get("Authorization"), string(k.body))
+	})
+	after, _ := retry.After(k.header, time.Now())
+	return e.typed(after)
+}
+
+// decode reads the answer into the result.
+func (k *call) decode() error {
+	*k.result.response() = newResponse(k.status, k.header, k.attempts)
+	err := errTooLong
+	if !k.tooLong {
+		k.reader = jsonobject.NewReader(k.text)
+		if k.result.readJSON(&k.reader) && k.reader.AtEnd() {
+			return nil
+		}
+		err = readError(&k.reader)
+	}
+	return &UnexpectedResponseError{
+		Operation:  k.op.name,
+		StatusCode: k.status,
+		Header:     k.header,
+		Body:       []byte(k.text),
+		Err:        err,
+	}
+}
+
+// encode returns what write writes, in memory of its own: net/http may go on
+// reading a body after its answer has come, so that it cannot be pooled.
+func (c *Client) encode(write func(*jsonobject.Writer)) ([]byte, error) {
+	w := c.writers.Get().(*jsonobject.Writer)
+	w.Reset()
+	write(w)
+	if err := w.Err(); err != nil {
+		return nil, validationError(err)
+	}
+	body := bytes.Clone(w.Bytes())
+	if cap(body) <= maxPooled {
+		c.writers.Put(w)
+	}
+	return body, nil
+}

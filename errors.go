@@ -1,0 +1,380 @@
+package courier
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"reflect"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/courier-profiles/courier-go/internal/jsonobject"
+)
+
+// ValidationError says that a call or an option was refused before anything
+// was sent.
+type ValidationError struct {
+	Field  string // what is wrong: a parameter, an option, or a key of the profile such as "address.country"
+	Reason string // why, and what to do
+}
+
+func (e *ValidationError) Error() string { return "courier: " + e.Field + ": " + e.Reason }
+
+// validationError turns what the JSON writer refused into an error of ours.
+func validationError(err error) error {
+	var refused *jsonobject.Error
+	if errors.As(err, &refused) {
+		return invalid(refused.Field, refused.Reason)
+	}
+	return err
+}
+
+// APIError is an answer that is no success. Every answer with another status
+// than 2xx gives one, whatever its body is; [errors.As] finds it in the more
+// precise errors of this package:
+//
+//	400 *InvalidRequestError   401 *AuthenticationError   403 *PermissionError
+//	404 *NotFoundError         409 *ConflictError         413 *PayloadTooLargeError
+//	429 *RateLimitError        5xx *ServerError           others *APIError itself
+//
+// When the context ended while the call waited for a retry, errors.Is finds the
+// context's error in it too.
+//
+// However it is printed or logged, an APIError shows what Error shows, and no
+// header or body.
+type APIError struct {
+	Operation  string // "merge profile"
+	StatusCode int
+	Type       string // Courier's name for the kind of error, such as "invalid_request_error"; or empty
+	// Message is what Courier says. If the body is not Courier's JSON, it is one
+	// line of what the body begins with, without what the request held.
+	Message   string
+	RequestID string
+	Attempts  int         // how many requests were sent
+	Header    http.Header // of the answer
+	Body      []byte      // of the answer, up to 1 MiB
+
+	// ended is the context's error if that kept the call from a retry.
+	ended error
+}
+
+// InvalidRequestError is status 400: something in the request is malformed or
+// missing. Sending it again gives the same answer.
+type InvalidRequestError struct{ *APIError }
+
+// AuthenticationError is status 401: the API key is missing, invalid or expired.
+type AuthenticationError struct{ *APIError }
+
+// PermissionError is status 403: the API key is valid, but may not do this.
+type PermissionError struct{ *APIError }
+
+// NotFoundError is status 404: there is no such profile.
+type NotFoundError struct{ *APIError }
+
+// ConflictError is status 409: the profile was being changed by another request
+// all the while that the retries took.
+type ConflictError struct{ *APIError }
+
+// PayloadTooLargeError is status 413: the profile is too large for Courier.
+type PayloadTooLargeError struct{ *APIError }
+
+// RateLimitError is status 429: too many requests.
+type RateLimitError struct {
+	*APIError
+	// RetryAfter is what Courier asked to wait, counted from its answer; 0 if it
+	// did not say.
+	RetryAfter time.Duration
+}
+
+// ServerError is any status 5xx: the failure is on Courier's side, or of
+// something on the way there.
+type ServerError struct{ *APIError }
+
+// Unwrap returns the *APIError.
+func (e *InvalidRequestError) Unwrap() error { return e.APIError }
+
+// Unwrap returns the *APIError.
+func (e *AuthenticationError) Unwrap() error { return e.APIError }
+
+// Unwrap returns the *APIError.
+func (e *PermissionError) Unwrap() error { return e.APIError }
+
+// Unwrap returns the *APIError.
+func (e *NotFoundError) Unwrap() error { return e.APIError }
+
+// Unwrap returns the *APIError.
+func (e *ConflictError) Unwrap() error { return e.APIError }
+
+// Unwrap returns the *APIError.
+func (e *PayloadTooLargeError) Unwrap() error { return e.APIError }
+
+// Unwrap returns the *APIError.
+func (e *RateLimitError) Unwrap() error { return e.APIError }
+
+// Unwrap returns the *APIError.
+func (e *ServerError) Unwrap() error { return e.APIError }
+
+// typed returns the precise error for the status.
+func (e *APIError) typed(retryAfter time.Duration) error {
+	switch status := e.StatusCode; {
+	case status == http.StatusBadRequest:
+		return &InvalidRequestError{e}
+	case status == http.StatusUnauthorized:
+		return &AuthenticationError{e}
+	case status == http.StatusForbidden:
+		return &PermissionError{e}
+	case status == http.StatusNotFound:
+		return &NotFoundError{e}
+	case status == http.StatusConflict:
+		return &ConflictError{e}
+	case status == http.StatusRequestEntityTooLarge:
+		return &PayloadTooLargeError{e}
+	case status == http.StatusTooManyRequests:
+		return &RateLimitError{e, retryAfter}
+	case 500 <= status && status <= 599:
+		return &ServerError{e}
+	}
+	return e
+}
+
+func (e *APIError) Error() string {
+	if e == nil {
+		return "courier: error without an answer"
+	}
+	text := "courier: " + e.Operation + ": " + strconv.Itoa(e.StatusCode)
+	detail := oneLine(e.Message, 500)
+	switch {
+	case e.Type != "":
+		text += " " + oneLine(e.Type, 100)
+	case http.StatusText(e.StatusCode) != "":
+		text += " " + http.StatusText(e.StatusCode)
+	}
+	if detail != "" {
+		text += ": " + detail
+	}
+	if e.ended != nil {
+		text += " (no further retry: " + e.ended.Error() + ")"
+	}
+	return text
+}
+
+// Unwrap returns the error of the context if it ended while the call waited for
+// a retry, or nil.
+func (e *APIError) Unwrap() error { return e.ended }
+
+// readBody takes type and message from the answer's body, or else a sample of
+// the body that hide has gone over.
+func (e *APIError) readBody(hide func(string) string) {
+	r := jsonobject.NewReader(string(e.Body))
+	value, _ := r.Any()
+	members, _ := value.(map[string]any)
+	e.Type, _ = members["type"].(string)
+	e.Message, _ = members["message"].(string)
+	if e.Message == "" {
+		e.Message = hide(oneLine(string(e.Body[:min(len(e.Body), 1000)]), 200))
+	}
+}
+
+// ConnectionError says that no answer came: the connection failed or broke, an
+// attempt took too long, or the context ended. Whether Courier acted on the
+// request is not known, unless Attempts is 0.
+//
+// [errors.Is] finds [context.Canceled] and [context.DeadlineExceeded] in it.
+// The text shows causes of the packages net, crypto/tls, crypto/x509 and
+// context, and of others only the type, because a transport may have put the
+// URL into them.
+type ConnectionError struct {
+	Operation string // "merge profile"
+	Attempts  int    // how many requests were sent
+	Err       error  // the cause, of the last attempt
+}
+
+func (e *ConnectionError) Error() string {
+	return fmt.Sprintf("courier: %s: no answer in %d attempt(s): %s", e.Operation, e.Attempts, describe(e.Err))
+}
+
+// Unwrap returns the cause.
+func (e *ConnectionError) Unwrap() error { return e.Err }
+
+// UnexpectedResponseError is an answer that is a success by its status, but has
+// not the documented shape. Courier, or something on the way that answered in
+// its place, may or may not have acted on the request.
+type UnexpectedResponseError struct {
+	Operation  string // "merge profile"
+	StatusCode int
+	Header     http.Header // of the answer
+	Body       []byte      // of the answer, up to 4 MiB
+	Err        error       // what is wrong with it
+}
+
+func (e *UnexpectedResponseError) Error() string {
+	text := fmt.Sprintf("courier: %s: %d, but not the documented answer", e.Operation, e.StatusCode)
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text
+}
+
+// Unwrap returns what is wrong with the answer.
+func (e *UnexpectedResponseError) Unwrap() error { return e.Err }
+
+var errTooLong = fmt.Errorf("the answer is longer than %d MiB", maxSuccess>>20)
+
+// oneLine returns text as one line of printable characters with single spaces,
+// cut to limit characters.
+func oneLine(text string, limit int) string {
+	var b strings.Builder
+	n, space := 0, false
+	for _, c := range strings.ToValidUTF8(text, "\uFFFD") {
+		if unicode.IsSpace(c) || !unicode.IsPrint(c) {
+			space = n > 0
+			continue
+		}
+		if n >= limit {
+			return b.String() + "…"
+		}
+		if space {
+			b.WriteByte(' ')
+			n++
+		}
+		b.WriteRune(c)
+		n++
+		space = false
+	}
+	return b.String()
+}
+
+// mask returns text without the user id and without what else it shares with
+// the request that was sent: gateways like to repeat the URL, the headers or
+// the body in an error page.
+func mask(text, userID string, sent ...string) string {
+	const (
+		shortest = 3 // a shorter id is everywhere by chance
+		run      = 6 // so is a shorter run of characters
+	)
+	if len(userID) >= shortest {
+		text = strings.ReplaceAll(text, userID, "…")
+	}
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		end := i
+		for _, s := range sent {
+			for j := max(end, i+run-1) + 1; j <= len(text) && strings.Contains(s, text[i:j]); j++ {
+				end = j
+			}
+		}
+		if end == i {
+			end++
+			b.WriteString(text[i:end])
+		} else {
+			b.WriteString("…")
+		}
+		i = end
+	}
+	return strings.ToValidUTF8(b.String(), "")
+}
+
+// describe returns the text of the outermost error from which on all causes are
+// of packages that put no URL into their errors, and otherwise err's type.
+func describe(err error) string {
+	if joined, ok := err.(interface{ Unwrap() []error }); ok {
+		var texts []string
+		for _, err := range joined.Unwrap() {
+			texts = append(texts, describe(err))
+		}
+		return strings.Join(texts, "; ")
+	}
+	for e := err; e != nil; e = errors.Unwrap(e) {
+		if isHarmless(e) {
+			return oneLine(e.Error(), 500)
+		}
+	}
+	return fmt.Sprintf("%T", err)
+}
+
+func isHarmless(err error) bool {
+	for ; err != nil; err = errors.Unwrap(err) {
+		switch err {
+		case context.Canceled, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch:
+			return true
+		}
+		t := reflect.TypeOf(err)
+		if t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		switch t.PkgPath() {
+		default:
+			return false
+		}
+	}
+	return true
+}
+
+// The rest is how errors look in fmt, encoding/json and log/slog: never more
+// than in Error.
+
+// Format prints what Error returns, whatever the verb.
+func (e APIError) Format(f fmt.State, verb rune) { formatText(f, verb, e.Error()) }
+
+// LogValue returns operation, status, type, message, request id and attempts.
+func (e APIError) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("operation", e.Operation),
+		slog.Int("status", e.StatusCode),
+		slog.String("type", e.Type),
+		slog.String("message", e.Message),
+		slog.String("request_id", e.RequestID),
+		slog.Int("attempts", e.Attempts),
+	)
+}
+
+// MarshalJSON writes what LogValue returns.
+func (e APIError) MarshalJSON() ([]byte, error) { return marshalLogValue(e) }
+
+// Format prints what Error returns, whatever the verb.
+func (e ConnectionError) Format(f fmt.State, verb rune) { formatText(f, verb, e.Error()) }
+
+// LogValue returns operation, attempts and cause.
+func (e ConnectionError) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("operation", e.Operation),
+		slog.Int("attempts", e.Attempts),
+		slog.String("cause", describe(e.Err)),
+	)
+}
+
+// MarshalJSON writes what LogValue returns.
+func (e ConnectionError) MarshalJSON() ([]byte, error) { return marshalLogValue(e) }
+
+// Format prints what Error returns, whatever the verb.
+func (e UnexpectedResponseError) Format(f fmt.State, verb rune) { formatText(f, verb, e.Error()) }
+
+// LogValue returns operation, status and what is wrong.
+func (e UnexpectedResponseError) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("operation", e.Operation),
+		slog.Int("status", e.StatusCode),
+		slog.String("error", e.Error()),
+	)
+}
+
+// MarshalJSON writes what LogValue returns.
+func (e UnexpectedResponseError) MarshalJSON() ([]byte, error) { return marshalLogValue(e) }
+
+func formatText(f fmt.State, verb rune, text string) {
+	fmt.Fprintf(f, fmt.FormatString(f, verb), text)
+}
+
+func marshalLogValue(v slog.LogValuer) ([]byte, error) {
+	members := map[string]any{}
+	for _, attr := range v.LogValue().Group() {
+		members[attr.Key] = attr.Value.Any()
+	}
+	return json.Marshal(members)
+}

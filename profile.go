@@ -1,0 +1,225 @@
+package courier
+
+import (
+	"reflect"
+
+	"github.com/courier-profiles/courier-go/internal/jsonobject"
+)
+
+// Field is one member of an object in a profile. It has three states, because
+// a merge (RFC 7396, JSON Merge Patch) tells them apart:
+//
+//   - not there, the zero Field: Merge leaves the member as it is
+//   - null, from [Null]: Merge removes the member
+//   - a value, from [Set]: Merge writes it, also when it is "", false or empty
+type Field[T any] struct {
+	value T
+	state fieldState
+}
+
+type fieldState uint8
+
+const (
+	stateNotThere fieldState = iota
+	stateNull
+	stateValue
+)
+
+// Set returns a Field that holds value. A nil map is written as {}, a nil
+// slice as [].
+func Set[T any](value T) Field[T] { return Field[T]{value: value, state: stateValue} }
+
+// Null returns a Field that is null: Merge removes the member (RFC 7396).
+func Null[T any]() Field[T] { return Field[T]{state: stateNull} }
+
+// Get returns the value; ok is false if the Field is null or not there.
+func (f Field[T]) Get() (value T, ok bool) { return f.value, f.state == stateValue }
+
+// Or returns the value, or fallback if the Field is null or not there.
+func (f Field[T]) Or(fallback T) T {
+	if f.state == stateValue {
+		return f.value
+	}
+	return fallback
+}
+
+// IsNull reports whether the Field is null.
+func (f Field[T]) IsNull() bool { return f.state == stateNull }
+
+// IsZero reports whether the Field is not there. A Field that holds the zero
+// value of T is there.
+func (f Field[T]) IsZero() bool { return f.state == stateNotThere }
+
+// Equal reports whether both Fields are in the same state and hold deeply
+// equal values (see [reflect.DeepEqual]). go-cmp uses it.
+func (f Field[T]) Equal(other Field[T]) bool { return reflect.DeepEqual(f, other) }
+
+// MarshalJSON writes the value, or null if the Field is null or not there. The
+// structs of this package leave out a Field that is not there; in a struct of
+// your own the tag `json:",omitzero"` does.
+func (f Field[T]) MarshalJSON() ([]byte, error) { return marshal((*codec[T])(&f).WriteJSON) }
+
+// UnmarshalJSON reads a value or null.
+func (f *Field[T]) UnmarshalJSON(text []byte) error {
+	return unmarshal(text, (*codec[T])(f), (*codec[T]).ReadJSON)
+}
+
+// Profile is what Courier knows of a user and how to reach them. One type
+// serves for reading and for writing.
+//
+// A profile is free form. The members that Courier gives meaning to have
+// fields (the OpenID Connect standard claims, Custom, and the channel
+// providers); all others are in Extra, which may also be written.
+//
+// A profile that was read and is written back loses nothing. A member whose
+// JSON does not fit its field, such as "email_verified": "true", is in Extra
+// under its key as well, and the field is not there. Extra and Custom hold what
+// encoding/json would put there, but for numbers, which are [json.Number] and
+// so keep every digit, and for what Go cannot hold as text (half of a surrogate
+// pair, "\ud800"), which is [json.RawMessage]. To change such a member, delete
+// it from Extra and set its field: a key in both is a [ValidationError].
+//
+// Writing, Extra and Custom take any value that encoding/json can write.
+//
+// The facts are from the API reference of Courier's Profiles API and from
+// OpenID Connect Core 1.0, section 5.1.
+type Profile struct {
+	Sub                 Field[string] // the user's id at the issuer
+	Name                Field[string] // full name, for display
+	GivenName           Field[string]
+	FamilyName          Field[string]
+	MiddleName          Field[string]
+	Nickname            Field[string]
+	PreferredName       Field[string] // preferred_name, the spelling of Courier's API reference
+	PreferredUsername   Field[string] // preferred_username, the spelling of OpenID Connect
+	ProfileURL          Field[string] // the claim "profile": the URL of the user's profile page
+	Picture             Field[string] // URL
+	Website             Field[string] // URL
+	Email               Field[string]
+	EmailVerified       Field[bool]
+	Gender              Field[string]
+	Birthdate           Field[string] // YYYY-MM-DD; 0000 hides the year; or YYYY
+	Zoneinfo            Field[string] // time zone, such as Europe/Paris
+	Locale              Field[string] // language tag, such as en-US
+	PhoneNumber         Field[string] // E.164, such as +15555550100, is recommended
+	PhoneNumberVerified Field[bool]
+	UpdatedAt           Field[string]
+	Address             Field[Address]
+
+	Custom Field[map[string]any] // any JSON object of yours
+
+	Airship           Field[Airship]
+	APN               Field[string] // device token of Apple Push Notification service
+	Discord           Field[Discord]
+	Expo              Field[Expo]
+	FacebookPSID      Field[string] // page-scoped id of Facebook Messenger
+	FirebaseToken     Field[Tokens] // one or several tokens of Firebase Cloud Messaging
+	Intercom          Field[Intercom]
+	MSTeams           Field[MSTeams]
+	OneSignalPlayerID Field[string]
+	Slack             Field[Slack]
+	TargetARN         Field[string] // target of Amazon SNS
+	Webhook           Field[Webhook]
+
+	// Extra holds the members without a field, and those that do not fit theirs.
+	Extra map[string]any
+}
+
+// value is a Field as jsonobject wants it.
+func value[T any](f *Field[T]) jsonobject.Value { return (*codec[T])(f) }
+
+// The tables are the one place that knows the keys; they are in the order in
+// which members are written.
+
+var profileObject = jsonobject.Object[Profile]{
+	Extra: func(p *Profile) *map[string]any { return &p.Extra },
+	Members: []jsonobject.Member[Profile]{
+		{Key: "sub", Of: func(p *Profile) jsonobject.Value { return value(&p.Sub) }},
+		{Key: "name", Of: func(p *Profile) jsonobject.Value { return value(&p.Name) }},
+		{Key: "given_name", Of: func(p *Profile) jsonobject.Value { return value(&p.GivenName) }},
+		{Key: "family_name", Of: func(p *Profile) jsonobject.Value { return value(&p.FamilyName) }},
+		{Key: "middle_name", Of: func(p *Profile) jsonobject.Value { return value(&p.MiddleName) }},
+		{Key: "nickname", Of: func(p *Profile) jsonobject.Value { return value(&p.Nickname) }},
+		{Key: "preferred_name", Of: func(p *Profile) jsonobject.Value { return value(&p.PreferredName) }},
+		{Key: "preferred_username", Of: func(p *Profile) jsonobject.Value { return value(&p.PreferredUsername) }},
+		{Key: "profile", Of: func(p *Profile) jsonobject.Value { return value(&p.ProfileURL) }},
+		{Key: "picture", Of: func(p *Profile) jsonobject.Value { return value(&p.Picture) }},
+		{Key: "website", Of: func(p *Profile) jsonobject.Value { return value(&p.Website) }},
+		{Key: "email", Of: func(p *Profile) jsonobject.Value { return value(&p.Email) }},
+		{Key: "email_verified", Of: func(p *Profile) jsonobject.Value { return value(&p.EmailVerified) }},
+		{Key: "gender", Of: func(p *Profile) jsonobject.Value { return value(&p.Gender) }},
+		{Key: "birthdate", Of: func(p *Profile) jsonobject.Value { return value(&p.Birthdate) }},
+		{Key: "zoneinfo", Of: func(p *Profile) jsonobject.Value { return value(&p.Zoneinfo) }},
+		{Key: "locale", Of: func(p *Profile) jsonobject.Value { return value(&p.Locale) }},
+		{Key: "phone_number", Of: func(p *Profile) jsonobject.Value { return value(&p.PhoneNumber) }},
+		{Key: "phone_number_verified", Of: func(p *Profile) jsonobject.Value { return value(&p.PhoneNumberVerified) }},
+		{Key: "updated_at", Of: func(p *Profile) jsonobject.Value { return value(&p.UpdatedAt) }},
+		{Key: "address", Of: func(p *Profile) jsonobject.Value { return value(&p.Address) }},
+		{Key: "custom", Of: func(p *Profile) jsonobject.Value { return value(&p.Custom) }},
+		{Key: "airship", Of: func(p *Profile) jsonobject.Value { return value(&p.Airship) }},
+		{Key: "apn", Of: func(p *Profile) jsonobject.Value { return value(&p.APN) }},
+		{Key: "discord", Of: func(p *Profile) jsonobject.Value { return value(&p.Discord) }},
+		{Key: "expo", Of: func(p *Profile) jsonobject.Value { return value(&p.Expo) }},
+		{Key: "facebookPSID", Of: func(p *Profile) jsonobject.Value { return value(&p.FacebookPSID) }},
+		{Key: "firebaseToken", Of: func(p *Profile) jsonobject.Value { return value(&p.FirebaseToken) }},
+		{Key: "intercom", Of: func(p *Profile) jsonobject.Value { return value(&p.Intercom) }},
+		{Key: "ms_teams", Of: func(p *Profile) jsonobject.Value { return value(&p.MSTeams) }},
+		{Key: "oneSignalPlayerID", Of: func(p *Profile) jsonobject.Value { return value(&p.OneSignalPlayerID) }},
+		{Key: "slack", Of: func(p *Profile) jsonobject.Value { return value(&p.Slack) }},
+		{Key: "target_arn", Of: func(p *Profile) jsonobject.Value { return value(&p.TargetARN) }},
+		{Key: "webhook", Of: func(p *Profile) jsonobject.Value { return value(&p.Webhook) }},
+	},
+}
+
+func (p *Profile) writeJSON(w *jsonobject.Writer)     { profileObject.Write(w, p) }
+func (p *Profile) readJSON(r *jsonobject.Reader) bool { return profileObject.Read(r, p) }
+
+// MarshalJSON writes the profile as Courier takes it: only the members that
+// are there, null where a field is null. The error wraps a [*ValidationError].
+func (p Profile) MarshalJSON() ([]byte, error) { return marshal(p.writeJSON) }
+
+// UnmarshalJSON reads a JSON object and loses nothing of it. What p held
+// before is gone.
+func (p *Profile) UnmarshalJSON(text []byte) error { return unmarshal(text, p, (*Profile).readJSON) }
+
+// String returns the profile as JSON. It holds personal data.
+func (p Profile) String() string {
+	text, err := p.MarshalJSON()
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+// Address is the OpenID Connect claim "address" (OpenID Connect Core 1.0,
+// section 5.1.1).
+type Address struct {
+	Formatted     Field[string] // the whole address, for display
+	StreetAddress Field[string]
+	Locality      Field[string] // city
+	Region        Field[string] // state, province
+	PostalCode    Field[string]
+	Country       Field[string]
+	Extra         map[string]any // the other members
+}
+
+var addressObject = jsonobject.Object[Address]{
+	Extra: func(a *Address) *map[string]any { return &a.Extra },
+	Members: []jsonobject.Member[Address]{
+		{Key: "formatted", Of: func(a *Address) jsonobject.Value { return value(&a.Formatted) }},
+		{Key: "street_address", Of: func(a *Address) jsonobject.Value { return value(&a.StreetAddress) }},
+		{Key: "locality", Of: func(a *Address) jsonobject.Value { return value(&a.Locality) }},
+		{Key: "region", Of: func(a *Address) jsonobject.Value { return value(&a.Region) }},
+		{Key: "postal_code", Of: func(a *Address) jsonobject.Value { return value(&a.PostalCode) }},
+		{Key: "country", Of: func(a *Address) jsonobject.Value { return value(&a.Country) }},
+	},
+}
+
+func (a *Address) writeJSON(w *jsonobject.Writer)     { addressObject.Write(w, a) }
+func (a *Address) readJSON(r *jsonobject.Reader) bool { return addressObject.Read(r, a) }
+
+// MarshalJSON writes the members that are there.
+func (a Address) MarshalJSON() ([]byte, error) { return marshal(a.writeJSON) }
+
+// UnmarshalJSON reads a JSON object and loses nothing of it.
+func (a *Address) UnmarshalJSON(text []byte) error { return unmarshal(text, a, (*Address).readJSON) }
