@@ -81,7 +81,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	c.setHeader = headerSetter(apiKey, c.userAgent)
 	c.writers.New = func() any { return new(jsonobject.Writer) }
 	c.buffers.New = func() any { return new(bytes.Buffer) }
-	c.Profiles = &ProfilesService{client: c}
+	c.Profiles = &ProfilesService{client: c, Lists: &ListsService{client: c}}
 	return c, nil
 }
 
@@ -527,6 +527,15 @@ func (k *call) decode() error {
 		Body:       []byte(k.text),
 		Err:        err,
 	}
+}
+
+// write does a call that is answered with a Result.
+func (c *Client) write(ctx context.Context, op *operation, userID string, body []byte, opts []RequestOption) (*Result, error) {
+	result := new(Result)
+	if err := c.do(ctx, &call{op: op, userID: userID, body: body, result: result}, opts); err != nil {
+		return nil, err
+	}
+	return result, nil
 }
 
 // encode returns what write writes, in memory of its own: net/http may go on

@@ -371,6 +371,14 @@ func formatText(f fmt.State, verb rune, text string) {
 	fmt.Fprintf(f, fmt.FormatString(f, verb), text)
 }
 
+func formatJSON(f fmt.State, verb rune, v json.Marshaler) {
+	text, err := v.MarshalJSON()
+	if err != nil {
+		text = []byte(err.Error())
+	}
+	formatText(f, verb, string(text))
+}
+
 func marshalLogValue(v slog.LogValuer) ([]byte, error) {
 	members := map[string]any{}
 	for _, attr := range v.LogValue().Group() {

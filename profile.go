@@ -1,6 +1,9 @@
 package courier
 
 import (
+	"encoding/json"
+	"errors"
+	"fmt"
 	"reflect"
 
 	"github.com/courier-profiles/courier-go/internal/jsonobject"
@@ -189,6 +192,29 @@ func (p Profile) String() string {
 		return err.Error()
 	}
 	return string(text)
+}
+
+// DecodeCustom reads Custom into v, a pointer, as [json.Unmarshal] does. Where
+// Custom is null or not there, v stays as it is.
+func (p Profile) DecodeCustom(v any) error {
+	custom, ok := p.Extra["custom"] // if it is no object
+	if !ok && p.Custom.state == stateValue {
+		custom, ok = p.Custom.value, true
+	}
+	if !ok {
+		return nil
+	}
+	text, err := marshal(func(w *jsonobject.Writer) { w.Any(custom) })
+	if err != nil {
+		return err
+	}
+	err = json.Unmarshal(text, v)
+	var mismatch *json.UnmarshalTypeError
+	if errors.As(err, &mismatch) {
+		// Not err's text, which holds a number that does not fit.
+		return fmt.Errorf("courier: custom: member %q does not fit a %s", mismatch.Field, mismatch.Type)
+	}
+	return err
 }
 
 // Address is the OpenID Connect claim "address" (OpenID Connect Core 1.0,

@@ -2,6 +2,8 @@ package courier
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"net/http"
 
 	"github.com/courier-profiles/courier-go/internal/jsonobject"
@@ -14,15 +16,19 @@ import (
 // into the path, and so never reaches another resource. Courier advises against
 // e-mail addresses and phone numbers as ids, because they change.
 type ProfilesService struct {
+	// Lists has the operations on a user's list subscriptions.
+	Lists *ListsService
+
 	client *Client
 }
 
-var mergeProfile = operation{
-	name:     "merge profile",
-	method:   http.MethodPost,
-	retry:    retry.Idempotent,
-	takesKey: true,
-}
+var (
+	mergeProfile   = operation{name: "merge profile", method: http.MethodPost, retry: retry.Idempotent, takesKey: true}
+	getProfile     = operation{name: "get profile", method: http.MethodGet, retry: retry.Idempotent}
+	replaceProfile = operation{name: "replace profile", method: http.MethodPut, retry: retry.Idempotent}
+	patchProfile   = operation{name: "patch profile", method: http.MethodPatch, retry: retry.NotIdempotent}
+	deleteProfile  = operation{name: "delete profile", method: http.MethodDelete, retry: retry.Idempotent}
+)
 
 // Merge merges profile into the user's profile, and creates one if there is
 // none (POST /profiles/{user_id}, "Create a profile" in Courier's API
@@ -35,6 +41,66 @@ var mergeProfile = operation{
 // and the other answers, each with an [*APIError] in it, a [*ConnectionError],
 // or an [*UnexpectedResponseError].
 func (s *ProfilesService) Merge(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
+	return s.write(ctx, &mergeProfile, userID, &profile, opts)
+}
+
+// GetResult is the answer to [ProfilesService.Get]. Printed or logged, it shows
+// the profile, and no header.
+type GetResult struct {
+	Profile     Profile
+	Preferences *Preferences // nil if Courier sent none
+	Response
+}
+
+// Get reads the user's profile (GET /profiles/{user_id}). A user without one is
+// a [*NotFoundError]. The other errors are those of [ProfilesService.Merge].
+func (s *ProfilesService) Get(ctx context.Context, userID string, opts ...RequestOption) (*GetResult, error) {
+	result := new(GetResult)
+	if err := s.client.do(ctx, &call{op: &getProfile, userID: userID, result: result}, opts); err != nil {
+		return nil, err
+	}
+	return result, nil
+}
+
+// Replace makes profile the whole of the user's profile, and creates one if
+// there is none (PUT /profiles/{user_id}): every member that is not in it is
+// removed, so that an empty Profile empties it. To change a part of a profile
+// use Merge; to Get, change and Replace loses what others wrote in between.
+//
+// Replace is safe to retry, and is retried. The errors are those of
+// [ProfilesService.Merge].
+func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
+	return s.write(ctx, &replaceProfile, userID, &profile, opts)
+}
+
+// Patch applies ops to the user's profile, in their order, all or none (PATCH
+// /profiles/{user_id}, JSON Patch, RFC 6902), and creates a profile if there is
+// none. No ops change nothing. Where Courier cannot apply one, such as a
+// [PatchTest] that does not hold, the error is an [*InvalidRequestError]. An
+// invalid pointer is a [*ValidationError]; the other errors are those of
+// [ProfilesService.Merge].
+//
+// A patch may do something else when it is applied twice. It is retried only
+// when Courier cannot have acted on it: on status 429 and 503, and when no
+// connection could be made.
+func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchOp, opts ...RequestOption) (*Result, error) {
+	body, err := s.client.encode(func(w *jsonobject.Writer) { writePatch(w, ops) })
+	if err != nil {
+		return nil, err
+	}
+	return s.client.write(ctx, &patchProfile, userID, body, opts)
+}
+
+// Delete deletes the user's profile (DELETE /profiles/{user_id}). List
+// subscriptions and preferences stay: they are resources of their own.
+//
+// Delete is safe to retry, and is retried. The errors are those of
+// [ProfilesService.Merge].
+func (s *ProfilesService) Delete(ctx context.Context, userID string, opts ...RequestOption) (*Result, error) {
+	return s.client.write(ctx, &deleteProfile, userID, nil, opts)
+}
+
+func (s *ProfilesService) write(ctx context.Context, op *operation, userID string, profile *Profile, opts []RequestOption) (*Result, error) {
 	body, err := s.client.encode(func(w *jsonobject.Writer) {
 		w.Raw(`{"profile":`)
 		profile.writeJSON(w)
@@ -43,9 +109,42 @@ func (s *ProfilesService) Merge(ctx context.Context, userID string, profile Prof
 	if err != nil {
 		return nil, err
 	}
-	result := new(Result)
-	if err := s.client.do(ctx, &call{op: &mergeProfile, userID: userID, body: body, result: result}, opts); err != nil {
-		return nil, err
-	}
-	return result, nil
+	return s.client.write(ctx, op, userID, body, opts)
 }
+
+func (g *GetResult) readJSON(r *jsonobject.Reader) bool {
+	found := false
+	for ok := r.BeginObject(); ok; {
+		key, _, more := r.NextMember()
+		if !more {
+			break
+		}
+		switch key {
+		case "profile":
+			g.Profile = Profile{}
+			found = g.Profile.readJSON(r)
+			ok = found
+		case "preferences":
+			g.Preferences, ok = readPreferences(r)
+		default:
+			r.Any()
+		}
+		if !ok {
+			return false
+		}
+	}
+	return found && r.Err() == nil
+}
+
+// Format prints the profile, the preferences and what LogValue of Response
+// returns, whatever the verb.
+func (g GetResult) Format(f fmt.State, verb rune) { formatJSON(f, verb, g) }
+
+// LogValue returns what is printed.
+func (g GetResult) LogValue() slog.Value {
+	return slog.GroupValue(append(g.Response.LogValue().Group(),
+		slog.Any("profile", g.Profile), slog.Any("preferences", g.Preferences))...)
+}
+
+// MarshalJSON writes what is printed.
+func (g GetResult) MarshalJSON() ([]byte, error) { return marshalLogValue(g) }

@@ -47,12 +47,12 @@ func (o *Object[T]) Write(w *Writer, v *T) {
 			value.WriteJSON(w)
 		}
 		if w.err != nil {
-			w.in(member.Key)
+			w.In(member.Key)
 			return
 		}
 	}
 	if w.members(extra); w.err != nil {
-		w.in("Extra")
+		w.In("Extra")
 		return
 	}
 	w.leave('}')

@@ -49,9 +49,9 @@ func (w *Writer) Fail(reason string) {
 	}
 }
 
-// in puts the key of the object or list that is being left in front of the
+// In puts the name of the object or list that is being left in front of the
 // path of an error inside it.
-func (w *Writer) in(key string) {
+func (w *Writer) In(key string) {
 	switch {
 	case w.err == nil:
 	case w.err.Field == "":
