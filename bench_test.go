@@ -6,7 +6,9 @@ import (
 	"encoding/json"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -182,3 +184,52 @@ func BenchmarkMerge2(b *testing.B)    { benchmarkMerge(b, twoFields) }
 func BenchmarkMerge20(b *testing.B)   { benchmarkMerge(b, twentyFields) }
 func BenchmarkNetHTTP2(b *testing.B)  { benchmarkNetHTTP(b, handTwoFields) }
 func BenchmarkNetHTTP20(b *testing.B) { benchmarkNetHTTP(b, handTwentyFields) }
+
+// The two below are throughput over loopback HTTP/1.1 with 64 calls in flight.
+// Compare medians of many short rounds, one after the other in turn.
+
+func BenchmarkLoopbackMerge2(b *testing.B) {
+	client, err := courier.NewClient("key", courier.WithBaseURL(benchServer(b)))
+	if err != nil {
+		b.Fatal(err)
+	}
+	benchmarkInFlight(b, func() error {
+		_, err := client.Profiles.Merge(b.Context(), "user-1", twoFields())
+		return err
+	})
+}
+
+func BenchmarkLoopbackNetHTTP2(b *testing.B) {
+	base := benchServer(b)
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 1024}}
+	defer client.CloseIdleConnections()
+	benchmarkInFlight(b, func() error {
+		_, err := mergeByHand(b.Context(), client, base, "key", "user-1", handTwoFields())
+		return err
+	})
+}
+
+func benchServer(b *testing.B) string {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err != nil {
+			b.Error(err)
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, success)
+	}))
+	b.Cleanup(server.Close)
+	return server.URL
+}
+
+func benchmarkInFlight(b *testing.B, call func() error) {
+	b.ReportAllocs()
+	b.SetParallelism(64 / runtime.GOMAXPROCS(0))
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if err := call(); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}

@@ -3,12 +3,14 @@ package courier
 import (
 	"bytes"
 	"context"
+	"crypto/tls"
 	"errors"
 	"io"
 	"log/slog"
 	"net/http"
 	"net/url"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -44,7 +46,7 @@ type Client struct {
 	// Profiles has the operations.
 	Profiles *ProfilesService
 
-	config
+	*config
 	base      *url.URL
 	transport http.RoundTripper
 	// setHeader sets the headers that every request has. It is a function so that
@@ -60,7 +62,7 @@ type Client struct {
 // NewClient returns a client for the workspace that apiKey belongs to. It uses
 // neither network nor environment; the error is a [*ValidationError].
 func NewClient(apiKey string, opts ...Option) (*Client, error) {
-	if err := checkAPIKey(apiKey); err != nil {
+	if err := checkAPIKey("apiKey", apiKey); err != nil {
 		return nil, err
 	}
 	c := &Client{config: defaultConfig()}
@@ -68,11 +70,11 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		if opt == nil {
 			return nil, invalid("opts", "an option is nil")
 		}
-		if err := opt(&c.config); err != nil {
+		if err := opt(c.config); err != nil {
 			return nil, err
 		}
 	}
-	base, err := parseBaseURL(&c.config)
+	base, err := parseBaseURL(c.config)
 	if err != nil {
 		return nil, err
 	}
@@ -91,21 +93,26 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 // default pool uses the proxy that the environment names, as
 // [http.ProxyFromEnvironment] does.
 func NewClientFromEnv(opts ...Option) (*Client, error) {
-	key := os.Getenv("COURIER_API_KEY")
+	name := "COURIER_API_KEY"
+	key := os.Getenv(name)
 	if key == "" {
-		key = os.Getenv("COURIER_AUTH_TOKEN")
+		name = "COURIER_AUTH_TOKEN"
+		key = os.Getenv(name)
 	}
 	if key == "" {
 		return nil, invalid("COURIER_API_KEY", "neither COURIER_API_KEY nor COURIER_AUTH_TOKEN is set: set one to the API key of your Courier workspace")
 	}
-	fromEnv := []Option{func(c *config) error {
-		c.proxy = http.ProxyFromEnvironment
-		return nil
-	}}
-	if baseURL := os.Getenv("COURIER_BASE_URL"); baseURL != "" {
-		fromEnv = append(fromEnv, WithBaseURL(baseURL))
+	if err := checkAPIKey(name, key); err != nil {
+		return nil, err
 	}
-	return NewClient(key, append(fromEnv, opts...)...)
+	fromEnv := func(c *config) error {
+		c.proxy = http.ProxyFromEnvironment
+		if baseURL := os.Getenv("COURIER_BASE_URL"); baseURL != "" {
+			c.baseURL, c.baseURLFrom = baseURL, "COURIER_BASE_URL"
+		}
+		return nil
+	}
+	return NewClient(key, append([]Option{fromEnv}, opts...)...)
 }
 
 func (c *Client) setTransport() {
@@ -205,8 +212,12 @@ type call struct {
 	text     string // the body of the answer
 	tooLong  bool   // the body of the answer goes on behind text
 	err      error  // why no whole answer came
-	waiting  bool   // for the next attempt
-	ended    error  // the context's error, if that kept the call from another attempt
+
+	retryAfter    time.Duration // what the answer asked for
+	hasRetryAfter bool
+
+	waiting bool  // for the next attempt
+	ended   error // the context's error, if that kept the call from another attempt
 }
 
 // do is the way of every call: it sends the request, again if need be, and reads
@@ -236,6 +247,7 @@ func (c *Client) do(ctx context.Context, k *call, opts []RequestOption) error {
 	_, _ = k.loop.Do(&retryablehttp.Request{Request: request.WithContext(ctx)})
 	if k.waiting {
 		k.ended = ctx.Err()
+		c.budget.Give() // for the retry that was not made
 	}
 	if err := k.failure(ctx); err != nil {
 		return err
@@ -347,12 +359,21 @@ func (k *call) send(ctx context.Context, req *http.Request) error {
 	}
 	resp, err := k.client.transport.RoundTrip(req)
 	if err != nil {
-		return err
+		return schemeMismatch(err)
 	}
 	if resp == nil {
 		return errNoResponse
 	}
 	return k.readAnswer(resp)
+}
+
+// schemeMismatch says what http.Client says when an http server answers https.
+func schemeMismatch(err error) error {
+	var record tls.RecordHeaderError
+	if errors.As(err, &record) && string(record.RecordHeader[:]) == "HTTP/" {
+		return http.ErrSchemeMismatch
+	}
+	return err
 }
 
 // newBody returns the body in the one form that net/http writes in one piece
@@ -373,12 +394,16 @@ func (k *call) readAnswer(resp *http.Response) error {
 	buffer.Reset()
 	if resp.Body != nil {
 		defer resp.Body.Close()
+	}
+	// The body of 101 is the connection, which may never end.
+	if resp.Body != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 		k.limited = io.LimitedReader{R: resp.Body, N: int64(limit) + 1}
 		if _, err := buffer.ReadFrom(&k.limited); err != nil && success {
 			return err
 		}
 	}
 	k.status, k.header = resp.StatusCode, resp.Header
+	k.retryAfter, k.hasRetryAfter = retry.After(k.header, time.Now())
 	k.tooLong = buffer.Len() > limit
 	k.text = string(buffer.Next(limit))
 	if buffer.Cap() <= maxPooled {
@@ -421,17 +446,20 @@ func (k *call) next(ctx context.Context) (wait time.Duration, again bool) {
 	}
 	wait = retry.Jitter(k.attempts, c.minWait, c.maxWait)
 	if k.status == http.StatusTooManyRequests || k.status == http.StatusServiceUnavailable {
-		if after, ok := retry.After(k.header, time.Now()); ok {
-			if after > c.maxRetryAfter {
-				return 0, false
-			}
-			wait = max(after, c.minWait)
+		if k.hasRetryAfter {
+			wait = max(k.retryAfter, c.minWait)
+		}
+		if k.retryAfter > c.maxRetryAfter {
+			return 0, false
 		}
 	}
 	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
 		return 0, false
 	}
-	return wait, c.budget.Take()
+	if !c.budget.Take() {
+		return 0, false
+	}
+	return wait, true
 }
 
 func (k *call) retryable() bool {
@@ -502,11 +530,19 @@ func (k *call) failure(ctx context.Context) error {
 		Body:       []byte(k.text),
 		ended:      k.ended,
 	}
-	e.readBody(func(sample string) string {
-		return mask(sample, k.userID, k.url.EscapedPath(), k.url.Path, k.sent.Get("Authorization"), string(k.body))
-	})
-	after, _ := retry.After(k.header, time.Now())
-	return e.typed(after)
+	e.readBody(k.sentText)
+	return e.typed(k.retryAfter)
+}
+
+// sentText is all that the request held and an answer might repeat.
+func (k *call) sentText() string {
+	text := []string{k.userID, k.url.String(), k.url.Path, string(k.body)}
+	for name, values := range k.sent {
+		if name != "Accept" && name != "Content-Type" && name != "User-Agent" {
+			text = append(text, values...)
+		}
+	}
+	return strings.Join(text, " ")
 }
 
 // decode reads the answer into the result.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +25,12 @@ type ValidationError struct {
 	Reason string // why, and what to do
 }
 
-func (e *ValidationError) Error() string { return "courier: " + e.Field + ": " + e.Reason }
+func (e *ValidationError) Error() string {
+	if e.Field == "" {
+		return "courier: " + e.Reason
+	}
+	return "courier: " + e.Field + ": " + e.Reason
+}
 
 // validationError turns what the JSON writer refused into an error of ours.
 func validationError(err error) error {
@@ -53,7 +59,7 @@ type APIError struct {
 	StatusCode int
 	Type       string // Courier's name for the kind of error, such as "invalid_request_error"; or empty
 	// Message is what Courier says. If the body is not Courier's JSON, it is one
-	// line of what the body begins with, without what the request held.
+	// line of words from the beginning of the body, without those that were sent.
 	Message   string
 	RequestID string
 	Attempts  int         // how many requests were sent
@@ -66,27 +72,27 @@ type APIError struct {
 
 // InvalidRequestError is status 400: something in the request is malformed or
 // missing. Sending it again gives the same answer.
-type InvalidRequestError struct{ *APIError }
+type InvalidRequestError struct{ APIError }
 
 // AuthenticationError is status 401: the API key is missing, invalid or expired.
-type AuthenticationError struct{ *APIError }
+type AuthenticationError struct{ APIError }
 
 // PermissionError is status 403: the API key is valid, but may not do this.
-type PermissionError struct{ *APIError }
+type PermissionError struct{ APIError }
 
 // NotFoundError is status 404: there is no such profile.
-type NotFoundError struct{ *APIError }
+type NotFoundError struct{ APIError }
 
 // ConflictError is status 409: the profile was being changed by another request
 // all the while that the retries took.
-type ConflictError struct{ *APIError }
+type ConflictError struct{ APIError }
 
 // PayloadTooLargeError is status 413: the profile is too large for Courier.
-type PayloadTooLargeError struct{ *APIError }
+type PayloadTooLargeError struct{ APIError }
 
 // RateLimitError is status 429: too many requests.
 type RateLimitError struct {
-	*APIError
+	APIError
 	// RetryAfter is what Courier asked to wait, counted from its answer; 0 if it
 	// did not say.
 	RetryAfter time.Duration
@@ -94,64 +100,72 @@ type RateLimitError struct {
 
 // ServerError is any status 5xx: the failure is on Courier's side, or of
 // something on the way there.
-type ServerError struct{ *APIError }
+type ServerError struct{ APIError }
 
 // Unwrap returns the *APIError.
-func (e *InvalidRequestError) Unwrap() error { return e.APIError }
+func (e *InvalidRequestError) Unwrap() error { return &e.APIError }
 
 // Unwrap returns the *APIError.
-func (e *AuthenticationError) Unwrap() error { return e.APIError }
+func (e *AuthenticationError) Unwrap() error { return &e.APIError }
 
 // Unwrap returns the *APIError.
-func (e *PermissionError) Unwrap() error { return e.APIError }
+func (e *PermissionError) Unwrap() error { return &e.APIError }
 
 // Unwrap returns the *APIError.
-func (e *NotFoundError) Unwrap() error { return e.APIError }
+func (e *NotFoundError) Unwrap() error { return &e.APIError }
 
 // Unwrap returns the *APIError.
-func (e *ConflictError) Unwrap() error { return e.APIError }
+func (e *ConflictError) Unwrap() error { return &e.APIError }
 
 // Unwrap returns the *APIError.
-func (e *PayloadTooLargeError) Unwrap() error { return e.APIError }
+func (e *PayloadTooLargeError) Unwrap() error { return &e.APIError }
 
 // Unwrap returns the *APIError.
-func (e *RateLimitError) Unwrap() error { return e.APIError }
+func (e *RateLimitError) Unwrap() error { return &e.APIError }
 
 // Unwrap returns the *APIError.
-func (e *ServerError) Unwrap() error { return e.APIError }
+func (e *ServerError) Unwrap() error { return &e.APIError }
 
 // typed returns the precise error for the status.
 func (e *APIError) typed(retryAfter time.Duration) error {
 	switch status := e.StatusCode; {
 	case status == http.StatusBadRequest:
-		return &InvalidRequestError{e}
+		return &InvalidRequestError{*e}
 	case status == http.StatusUnauthorized:
-		return &AuthenticationError{e}
+		return &AuthenticationError{*e}
 	case status == http.StatusForbidden:
-		return &PermissionError{e}
+		return &PermissionError{*e}
 	case status == http.StatusNotFound:
-		return &NotFoundError{e}
+		return &NotFoundError{*e}
 	case status == http.StatusConflict:
-		return &ConflictError{e}
+		return &ConflictError{*e}
 	case status == http.StatusRequestEntityTooLarge:
-		return &PayloadTooLargeError{e}
+		return &PayloadTooLargeError{*e}
 	case status == http.StatusTooManyRequests:
-		return &RateLimitError{e, retryAfter}
+		return &RateLimitError{*e, retryAfter}
 	case 500 <= status && status <= 599:
-		return &ServerError{e}
+		return &ServerError{*e}
 	}
 	return e
 }
+
+// How much of what came is printed, in characters.
+const (
+	maxMessage = 500
+	maxType    = 100
+	maxSample  = 200
+	maxSampled = 4 << 10
+)
 
 func (e *APIError) Error() string {
 	if e == nil {
 		return "courier: error without an answer"
 	}
 	text := "courier: " + e.Operation + ": " + strconv.Itoa(e.StatusCode)
-	detail := oneLine(e.Message, 500)
+	detail := oneLine(e.Message, maxMessage)
 	switch {
 	case e.Type != "":
-		text += " " + oneLine(e.Type, 100)
+		text += " " + oneLine(e.Type, maxType)
 	case http.StatusText(e.StatusCode) != "":
 		text += " " + http.StatusText(e.StatusCode)
 	}
@@ -169,16 +183,23 @@ func (e *APIError) Error() string {
 func (e *APIError) Unwrap() error { return e.ended }
 
 // readBody takes type and message from the answer's body, or else a sample of
-// the body that hide has gone over.
-func (e *APIError) readBody(hide func(string) string) {
+// the body without what the request held.
+func (e *APIError) readBody(sent func() string) {
 	r := jsonobject.NewReader(string(e.Body))
 	value, _ := r.Any()
 	members, _ := value.(map[string]any)
-	e.Type, _ = members["type"].(string)
-	e.Message, _ = members["message"].(string)
-	if e.Message == "" {
-		e.Message = hide(oneLine(string(e.Body[:min(len(e.Body), 1000)]), 200))
+	if kind, _ := members["type"].(string); isIdentifier(kind) {
+		e.Type = kind
 	}
+	if e.Message, _ = members["message"].(string); e.Message == "" && len(e.Body) > 0 {
+		e.Message = sample(string(e.Body[:min(len(e.Body), maxSampled)]), strconv.Itoa(e.StatusCode), sent())
+	}
+}
+
+// isIdentifier tells a type of Courier's from the URL that a problem document
+// has in its place (RFC 9457).
+func isIdentifier(text string) bool {
+	return len(text) <= maxType && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz_") == ""
 }
 
 // ConnectionError says that no answer came: the connection failed or broke, an
@@ -250,34 +271,50 @@ func oneLine(text string, limit int) string {
 	return b.String()
 }
 
-// mask returns text without the user id and without what else it shares with
-// the request that was sent: gateways like to repeat the URL, the headers or
-// the body in an error page.
-func mask(text, userID string, sent ...string) string {
-	const (
-		shortest = 3 // a shorter id is everywhere by chance
-		run      = 6 // so is a shorter run of characters
-	)
-	if len(userID) >= shortest {
-		text = strings.ReplaceAll(text, userID, "…")
-	}
+// sample returns the words of an answer in one line. Gateways like to repeat the
+// URL, the headers or the body in an error page, in whatever encoding, so it
+// keeps only what looks like prose, and of that only words that are nowhere in
+// what was sent; the status is kept as well. For all else it puts an ellipsis.
+func sample(text, status, sent string) string {
+	sent = strings.ToLower(sent)
 	var b strings.Builder
-	for i := 0; i < len(text); {
-		end := i
-		for _, s := range sent {
-			for j := max(end, i+run-1) + 1; j <= len(text) && strings.Contains(s, text[i:j]); j++ {
-				end = j
-			}
+	gap := false
+	for _, word := range strings.FieldsFunc(markup.ReplaceAllString(text, " "), isNoWord) {
+		if word != status && (!isProse(word) || strings.Contains(sent, strings.ToLower(word))) {
+			gap = true
+			continue
 		}
-		if end == i {
-			end++
-			b.WriteString(text[i:end])
-		} else {
-			b.WriteString("…")
+		if b.Len()+len(word) > maxSample {
+			gap = true
+			break
 		}
-		i = end
+		if gap {
+			b.WriteString("… ")
+			gap = false
+		}
+		b.WriteString(word)
+		b.WriteByte(' ')
 	}
-	return strings.ToValidUTF8(b.String(), "")
+	if gap {
+		b.WriteString("…")
+	}
+	return strings.TrimSpace(b.String())
+}
+
+// markup is HTML's tags, with their attributes, and what is not text.
+var markup = regexp.MustCompile(`(?is)<(script|style)\b.*?</(script|style)>|<[a-z/!][^>]*>?`)
+
+func isNoWord(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) }
+
+// isProse reports whether word is written as words are, which those of base64
+// and the like are not.
+func isProse(word string) bool {
+	const longest = 20
+	if len(word) > longest || strings.ContainsFunc(word, func(c rune) bool { return c > unicode.MaxASCII || unicode.IsDigit(c) }) {
+		return false
+	}
+	rest := word[1:]
+	return rest == strings.ToLower(rest) || word == strings.ToUpper(word)
 }
 
 // describe returns the text of the outermost error from which on all causes are
@@ -292,7 +329,7 @@ func describe(err error) string {
 	}
 	for e := err; e != nil; e = errors.Unwrap(e) {
 		if isHarmless(e) {
-			return oneLine(e.Error(), 500)
+			return oneLine(e.Error(), maxMessage)
 		}
 	}
 	return fmt.Sprintf("%T", err)
@@ -309,6 +346,7 @@ func isHarmless(err error) bool {
 			t = t.Elem()
 		}
 		switch t.PkgPath() {
+		case "net", "crypto/tls", "crypto/x509", "context", "syscall", "os", "internal/poll":
 		default:
 			return false
 		}
@@ -327,8 +365,8 @@ func (e APIError) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.String("operation", e.Operation),
 		slog.Int("status", e.StatusCode),
-		slog.String("type", e.Type),
-		slog.String("message", e.Message),
+		slog.String("type", oneLine(e.Type, maxType)),
+		slog.String("message", oneLine(e.Message, maxMessage)),
 		slog.String("request_id", e.RequestID),
 		slog.Int("attempts", e.Attempts),
 	)
@@ -371,12 +409,15 @@ func formatText(f fmt.State, verb rune, text string) {
 	fmt.Fprintf(f, fmt.FormatString(f, verb), text)
 }
 
-func formatJSON(f fmt.State, verb rune, v json.Marshaler) {
+func formatJSON(f fmt.State, verb rune, v json.Marshaler) { formatText(f, verb, jsonText(v)) }
+
+// jsonText returns v as JSON, or why there is none.
+func jsonText(v json.Marshaler) string {
 	text, err := v.MarshalJSON()
 	if err != nil {
-		text = []byte(err.Error())
+		return err.Error()
 	}
-	formatText(f, verb, string(text))
+	return string(text)
 }
 
 func marshalLogValue(v slog.LogValuer) ([]byte, error) {

@@ -70,6 +70,9 @@ func (s *Subscription) UnmarshalJSON(text []byte) error {
 	return unmarshal(text, s, (*Subscription).readJSON)
 }
 
+// String returns the subscription as JSON.
+func (s Subscription) String() string { return jsonText(s) }
+
 // SubscriptionPage is a page of a user's subscriptions.
 type SubscriptionPage struct {
 	Subscriptions []Subscription
@@ -92,7 +95,7 @@ func (p *SubscriptionPage) readJSON(r *jsonobject.Reader) bool {
 			})
 			found = ok
 		case "paging":
-			ok = r.Null() || p.readPaging(r)
+			ok = p.readPaging(r)
 		default:
 			r.Any()
 		}
@@ -104,6 +107,10 @@ func (p *SubscriptionPage) readJSON(r *jsonobject.Reader) bool {
 }
 
 func (p *SubscriptionPage) readPaging(r *jsonobject.Reader) bool {
+	p.Cursor, p.More = "", false
+	if r.Null() {
+		return true
+	}
 	for ok := r.BeginObject(); ok; {
 		key, _, more := r.NextMember()
 		if !more {
@@ -113,7 +120,7 @@ func (p *SubscriptionPage) readPaging(r *jsonobject.Reader) bool {
 		case "cursor":
 			ok = (*text)(&p.Cursor).ReadJSON(r)
 		case "more":
-			if !r.Null() {
+			if p.More = false; !r.Null() {
 				p.More, ok = r.Bool()
 			}
 		default:
@@ -193,6 +200,12 @@ type ListSubscription struct {
 	ListID      string
 	Preferences *Preferences // nil for none
 }
+
+// MarshalJSON writes the subscription as Courier takes it.
+func (l ListSubscription) MarshalJSON() ([]byte, error) { return marshal(l.writeJSON) }
+
+// String returns the subscription as JSON.
+func (l ListSubscription) String() string { return jsonText(l) }
 
 // Subscribe subscribes the user to lists, and creates those that do not exist
 // (POST /profiles/{user_id}/lists). Other subscriptions stay. Courier may take

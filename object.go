@@ -1,8 +1,10 @@
 package courier
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 
 	"github.com/courier-profiles/courier-go/internal/jsonobject"
 )
@@ -33,19 +35,15 @@ func (c *codec[T]) WriteJSON(w *jsonobject.Writer) {
 	case *bool:
 		w.Bool(*v)
 	case *map[string]any:
-		w.Map(*v)
+		jsonobject.Map(w, *v, w.Any)
 	case *[]string:
 		jsonobject.List(w, *v, w.String)
 	case *map[string]string:
-		members := make(map[string]any, len(*v))
-		for key, value := range *v {
-			members[key] = value
-		}
-		w.Map(members)
+		jsonobject.Map(w, *v, w.String)
 	case object:
 		v.writeJSON(w)
 	default:
-		w.Any(c.value)
+		writeAny(w, v)
 	}
 }
 
@@ -80,12 +78,26 @@ func (c *codec[T]) ReadJSON(r *jsonobject.Reader) bool {
 		return ok && isObject
 	case object:
 		return v.readJSON(r)
-	default:
-		// map[string]any, and whatever T a caller chose.
+	case *map[string]any:
 		value, ok := r.Any()
-		typed, fits := value.(T)
-		c.value = typed
-		return ok && fits
+		members, isObject := value.(map[string]any)
+		*v = members
+		return ok && isObject
+	default:
+		return json.Unmarshal([]byte(r.Raw()), v) == nil
+	}
+}
+
+// writeAny writes what the pointer v points to. In a merge the null of a nil map
+// or slice would remove what is there.
+func writeAny(w *jsonobject.Writer, v any) {
+	switch value := reflect.ValueOf(v).Elem(); {
+	case value.Kind() == reflect.Map && value.IsNil():
+		w.Raw("{}")
+	case value.Kind() == reflect.Slice && value.IsNil():
+		w.Raw("[]")
+	default:
+		w.Any(value.Interface())
 	}
 }
 
@@ -127,7 +139,7 @@ func unmarshal[T any](text []byte, v *T, read func(*T, *jsonobject.Reader) bool)
 	if again := jsonobject.NewReader(string(text)); again.Null() && again.AtEnd() {
 		return nil
 	}
-	return fmt.Errorf("courier: reading a %T: %w", fresh, readError(&r))
+	return fmt.Errorf("courier: %w", readError(&r))
 }
 
 var errShape = errors.New("the JSON is not of that shape, or has a key that is no Unicode text")

@@ -19,6 +19,7 @@ type Option func(*config) error
 // config is what the options fill.
 type config struct {
 	baseURL       string
+	baseURLFrom   string // what set it, for errors
 	insecureHTTP  bool
 	httpClient    *http.Client
 	proxy         func(*http.Request) (*url.URL, error)
@@ -32,8 +33,8 @@ type config struct {
 	userAgent     string
 }
 
-func defaultConfig() config {
-	return config{
+func defaultConfig() *config {
+	return &config{
 		baseURL:       DefaultBaseURL,
 		timeout:       30 * time.Second,
 		maxRetries:    3,
@@ -50,7 +51,7 @@ func defaultConfig() config {
 // refused unless the host is a loopback address or [WithInsecureHTTP] is given.
 func WithBaseURL(baseURL string) Option {
 	return func(c *config) error {
-		c.baseURL = baseURL
+		c.baseURL, c.baseURLFrom = baseURL, "WithBaseURL"
 		return nil
 	}
 }
@@ -175,7 +176,7 @@ func notNegative(option string, d time.Duration) error {
 // parseBaseURL returns the base URL without a slash at the end. Its errors do
 // not repeat the URL, which may hold credentials.
 func parseBaseURL(c *config) (*url.URL, error) {
-	const option = "WithBaseURL"
+	option := c.baseURLFrom
 	u, err := url.Parse(c.baseURL)
 	switch {
 	case err != nil:
@@ -200,7 +201,7 @@ func parseBaseURL(c *config) (*url.URL, error) {
 }
 
 func isLoopback(host string) bool {
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
+	return strings.EqualFold(host, "localhost") || net.ParseIP(host).IsLoopback()
 }
 
 // RequestOption configures one call. An option that makes no sense, or not for
@@ -296,12 +297,12 @@ func isToken(name string) bool {
 }
 
 // checkAPIKey returns an error that never repeats the key.
-func checkAPIKey(key string) error {
+func checkAPIKey(name, key string) error {
 	switch {
 	case key == "":
-		return invalid("apiKey", "the API key is empty: take one from the settings of your Courier workspace")
+		return invalid(name, "the API key is empty: take one from the settings of your Courier workspace")
 	case !isPrintableASCII(key) || strings.Contains(key, " "):
-		return invalid("apiKey", "the API key holds spaces, line ends or other characters that no key has: check how it was copied or read")
+		return invalid(name, "the API key holds spaces, line ends or other characters that no key has: check how it was copied or read")
 	}
 	return nil
 }

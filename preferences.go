@@ -137,7 +137,7 @@ func (t *text) IsZero() bool                   { return *t == "" }
 func (t *text) Clear()                         { *t = "" }
 func (t *text) WriteJSON(w *jsonobject.Writer) { w.String(string(*t)) }
 func (t *text) ReadJSON(r *jsonobject.Reader) bool {
-	if r.Null() {
+	if *t = ""; r.Null() {
 		return true
 	}
 	value, ok := r.String()
@@ -188,11 +188,7 @@ type dict[T any] map[string]T
 func (d *dict[T]) IsZero() bool { return *d == nil }
 func (d *dict[T]) Clear()       { *d = nil }
 func (d *dict[T]) WriteJSON(w *jsonobject.Writer) {
-	members := make(map[string]any, len(*d))
-	for key, value := range *d {
-		members[key] = value
-	}
-	w.Map(members)
+	jsonobject.Map(w, *d, func(member T) { any(&member).(object).writeJSON(w) })
 }
 func (d *dict[T]) ReadJSON(r *jsonobject.Reader) bool {
 	if r.Null() {

@@ -186,13 +186,7 @@ func (p Profile) MarshalJSON() ([]byte, error) { return marshal(p.writeJSON) }
 func (p *Profile) UnmarshalJSON(text []byte) error { return unmarshal(text, p, (*Profile).readJSON) }
 
 // String returns the profile as JSON. It holds personal data.
-func (p Profile) String() string {
-	text, err := p.MarshalJSON()
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
-}
+func (p Profile) String() string { return jsonText(p) }
 
 // DecodeCustom reads Custom into v, a pointer, as [json.Unmarshal] does. Where
 // Custom is null or not there, v stays as it is.
@@ -209,12 +203,18 @@ func (p Profile) DecodeCustom(v any) error {
 		return err
 	}
 	err = json.Unmarshal(text, v)
-	var mismatch *json.UnmarshalTypeError
-	if errors.As(err, &mismatch) {
-		// Not err's text, which holds a number that does not fit.
+	var (
+		mismatch *json.UnmarshalTypeError
+		misuse   *json.InvalidUnmarshalError
+	)
+	switch {
+	case err == nil, errors.As(err, &misuse):
+		return err
+	case errors.As(err, &mismatch):
 		return fmt.Errorf("courier: custom: member %q does not fit a %s", mismatch.Field, mismatch.Type)
 	}
-	return err
+	// Not err's text, here and above: it may hold the value that does not fit.
+	return fmt.Errorf("courier: custom: does not fit a %T (%T)", v, err)
 }
 
 // Address is the OpenID Connect claim "address" (OpenID Connect Core 1.0,

@@ -67,10 +67,10 @@ func (r *Result) readJSON(rd *jsonobject.Reader) bool {
 		if !more {
 			break
 		}
-		if key != "status" {
+		if key == "status" {
+			ok = (*text)(&r.Status).ReadJSON(rd)
+		} else {
 			rd.Any()
-		} else if !rd.Null() {
-			r.Status, ok = rd.String()
 		}
 	}
 	return ok && rd.Err() == nil

@@ -51,7 +51,7 @@ func (o *Object[T]) Write(w *Writer, v *T) {
 			return
 		}
 	}
-	if w.members(extra); w.err != nil {
+	if writeMembers(w, extra, w.Any); w.err != nil {
 		w.In("Extra")
 		return
 	}

@@ -96,9 +96,10 @@ func (r *Reader) NextMember() (key string, fits, more bool) {
 	key, fits = r.String()
 	if r.peek() != ':' {
 		r.fail("no colon behind a key")
+		return "", false, false
 	}
 	r.pos++
-	return key, fits, r.err == nil
+	return key, fits, true
 }
 
 // BeginArray enters an array; it is false if something else comes next.
@@ -114,6 +115,9 @@ func (r *Reader) NextElement() bool { return r.next(']') }
 // any case; ok is false for invalid JSON and for a value that has a key that is
 // no Go text.
 func (r *Reader) Any() (value any, ok bool) {
+	if r.err != nil {
+		return nil, false
+	}
 	switch c := r.peek(); c {
 	case '{':
 		return r.object()
@@ -143,6 +147,16 @@ func (r *Reader) Any() (value any, ok bool) {
 	}
 	r.fail("no value where one should be")
 	return nil, false
+}
+
+// Raw reads any value and returns its text; it is empty for invalid JSON.
+func (r *Reader) Raw() string {
+	r.space()
+	start := r.pos
+	if r.Any(); r.err != nil {
+		return ""
+	}
+	return r.text[start:r.pos]
 }
 
 // Member reads any value, as Any does, but keeps one that has a key that is no

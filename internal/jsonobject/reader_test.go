@@ -197,11 +197,7 @@ func TestReaderOnEveryShortDocument(t *testing.T) {
 					grow(text+token, left-1)
 				}
 			}
-			upTo := test.upTo
-			if testing.Short() {
-				upTo--
-			}
-			grow("", upTo)
+			grow("", test.upTo)
 		})
 	}
 }
@@ -507,7 +503,6 @@ func TestMemoryIsLinear(t *testing.T) {
 			}
 		}
 	}
-	flatDocument := func(size int) string { return flat(size) }
 	deepDocument := func(size int) string { return deep(size, size/200) }
 	const size = 1 << 18
 	for _, test := range []struct {
@@ -515,9 +510,9 @@ func TestMemoryIsLinear(t *testing.T) {
 		run      func(string) func()
 		document func(int) string
 	}{
-		{"read flat", read, flatDocument},
+		{"read flat", read, flat},
 		{"read deep", read, deepDocument},
-		{"write flat", write, flatDocument},
+		{"write flat", write, flat},
 		{"write deep", write, deepDocument},
 		{"member deep", member, deepDocument},
 	} {

@@ -142,7 +142,7 @@ func (w *Writer) Any(value any) {
 		}
 		w.Raw(string(v))
 	case map[string]any:
-		w.Map(v)
+		Map(w, v, w.Any)
 	case []any:
 		List(w, v, w.Any)
 	case json.RawMessage:
@@ -152,16 +152,16 @@ func (w *Writer) Any(value any) {
 	}
 }
 
-// Map appends an object with sorted keys.
-func (w *Writer) Map(members map[string]any) {
+// Map appends an object of what write appends for each member, with sorted keys.
+func Map[T any](w *Writer, members map[string]T, write func(T)) {
 	if !w.enter('{') {
 		return
 	}
-	w.members(members)
+	writeMembers(w, members, write)
 	w.leave('}')
 }
 
-func (w *Writer) members(members map[string]any) {
+func writeMembers[T any](w *Writer, members map[string]T, write func(T)) {
 	// The array keeps the keys of an ordinary map off the heap.
 	var few [16]string
 	keys := few[:0]
@@ -171,7 +171,7 @@ func (w *Writer) members(members map[string]any) {
 	slices.Sort(keys)
 	for _, key := range keys {
 		w.Key(key)
-		if w.Any(members[key]); w.err != nil {
+		if write(members[key]); w.err != nil {
 			return
 		}
 	}
@@ -216,6 +216,9 @@ func (w *Writer) float(value float64) {
 		format = 'e'
 	}
 	w.buf = strconv.AppendFloat(w.buf, value, format, -1, 64)
+	if n := len(w.buf); format == 'e' && string(w.buf[n-3:n-1]) == "-0" {
+		w.buf = append(w.buf[:n-2], w.buf[n-1]) // e-09 is e-9 there
+	}
 }
 
 func (w *Writer) rawMessage(raw json.RawMessage) {
@@ -239,11 +242,25 @@ func (w *Writer) other(value any) {
 		return
 	}
 	text := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
-	// encoding/json writes the escape, six characters, for a byte that is not
-	// UTF-8, and a U+FFFD that was there as the character itself.
-	if bytes.Contains(text, []byte(`\ufffd`)) || !utf8.Valid(text) {
+	if !utf8.Valid(text) || wasReplaced(text) {
 		w.Fail(fmt.Sprintf("holds a %T with text that is not UTF-8: convert it before it is set", value))
 		return
 	}
 	w.buf = append(w.buf, text...)
+}
+
+// wasReplaced reports whether encoding/json has met a byte that is not UTF-8 and
+// has written the escape \ufffd for it. A U+FFFD that was there it writes as the
+// character itself.
+func wasReplaced(text []byte) bool {
+	for {
+		before, after, found := bytes.Cut(text, []byte(`\ufffd`))
+		if !found {
+			return false
+		}
+		if backslashes := len(before) - len(bytes.TrimRight(before, `\`)); backslashes%2 == 0 {
+			return true
+		}
+		text = after
+	}
 }

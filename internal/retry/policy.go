@@ -8,6 +8,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"strings"
 )
 
 // Policy says how an operation may be retried.
@@ -62,22 +63,17 @@ func permanent(err error) bool {
 		invalid      x509.CertificateInvalidError
 		roots        x509.SystemRootsError
 		record       tls.RecordHeaderError
-		alert        tls.AlertError
+		op           *net.OpError
 	)
-	switch {
-	case errors.As(err, &dns):
+	if errors.As(err, &dns) {
 		return dns.IsNotFound
-	case errors.As(err, &alert):
-		return certificateAlert(alert)
+	}
+	// The other side refuses our certificate, or the lack of one. The alert has a
+	// type that crypto/tls keeps to itself.
+	if errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate") {
+		return true
 	}
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
 		errors.As(err, &invalid) || errors.As(err, &roots) || errors.As(err, &record) ||
 		errors.Is(err, http.ErrSchemeMismatch)
-}
-
-// certificateAlert reports whether the other side refused our certificate, or
-// the lack of one (RFC 8446, section 6).
-func certificateAlert(alert tls.AlertError) bool {
-	const badCertificate, unknownCA, certificateRequired = 42, 48, 116
-	return badCertificate <= alert && alert <= unknownCA || alert == certificateRequired
 }

@@ -1,0 +1,99 @@
+// Fakeserver serves the Profiles API in memory, package couriertest, to programs
+// in any language.
+//
+//	go run ./examples/fakeserver -addr 127.0.0.1:8080
+//
+// Once it listens, it prints where and with which key, under the names that
+// Courier's clients read from the environment:
+//
+//	COURIER_BASE_URL=http://127.0.0.1:8080
+//	COURIER_API_KEY=test-api-key
+//
+// Port 0 takes any free port, for scripts that read these lines. What is sent to
+// the server is kept in memory until it ends, by SIGINT or SIGTERM. Scripts that
+// end it build it first, because go run does not pass SIGTERM on.
+//
+// With -fail, the first requests are answered with the statuses given and change
+// nothing, to see what a client makes of them. Of
+//
+//	go run ./examples/fakeserver -fail 429,503
+//
+// the first request gets a 429, the second, which may be a retry of the first, a
+// 503, and all further ones what they ask for. Errors that a request itself
+// causes, such as a 400 by an invalid body, need no flag.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/courier-profiles/courier-go/couriertest"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// From the first signal on, another one ends the program at once.
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// run serves until ctx ends, and then lets the requests that are in it finish.
+func run(ctx context.Context, args []string, out io.Writer) error {
+	handler := couriertest.NewHandler()
+	flags := flag.NewFlagSet("fakeserver", flag.ExitOnError)
+	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on")
+	flags.StringVar(&handler.APIKey, "key", handler.APIKey, "API `key` to accept")
+	flags.Func("fail", "`statuses` of the first answers, such as 429,503", func(list string) error {
+		for text := range strings.SplitSeq(list, ",") {
+			status, err := strconv.Atoi(text)
+			if err != nil || status < 400 || status > 599 {
+				return errors.New("not statuses from 400 to 599 with commas between them")
+			}
+			handler.Fail(couriertest.Fault{Status: status})
+		}
+		return nil
+	})
+	_ = flags.Parse(args) // exits on an error
+	if handler.APIKey == "" {
+		return errors.New("-key is empty: no request could have that key")
+	}
+
+	listener, err := net.Listen("tcp", *addr)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "COURIER_BASE_URL=http://%s\nCOURIER_API_KEY=%s\n", listener.Addr(), handler.APIKey)
+
+	server := &http.Server{
+		Handler:           handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+	}
+	stopped := make(chan error, 1)
+	context.AfterFunc(ctx, func() {
+		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		stopped <- server.Shutdown(grace)
+	})
+	if err := server.Serve(listener); !errors.Is(err, http.ErrServerClosed) {
+		return err
+	}
+	return <-stopped
+}

@@ -1,0 +1,92 @@
+// Merge does the request of Courier's page "Create a profile".
+//
+// With COURIER_API_KEY (or COURIER_AUTH_TOKEN) set, it merges into a profile at
+// Courier. Without, it runs against the Profiles API in memory.
+//
+//	go run ./examples/merge -user 0460766e-8463-4905-ae98-b72c7aef41d6 -email user@example.com
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+
+	courier "github.com/courier-profiles/courier-go"
+	"github.com/courier-profiles/courier-go/couriertest"
+)
+
+func main() {
+	userID := flag.String("user", "0460766e-8463-4905-ae98-b72c7aef41d6", "`id` of the user")
+	email := flag.String("email", "user@example.com", "e-mail `address` to set")
+	phone := flag.String("phone", "555-555-5555", "phone `number` to set")
+	remove := flag.Bool("remove-phone", false, "remove the phone number in place of setting it")
+	flag.Parse()
+
+	profile := courier.Profile{
+		Email:       courier.Set(*email),
+		PhoneNumber: courier.Set(*phone),
+	}
+	if *remove {
+		profile.PhoneNumber = courier.Null[string]()
+	}
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, *userID, profile); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, userID string, profile courier.Profile) error {
+	if os.Getenv("COURIER_API_KEY") == "" && os.Getenv("COURIER_AUTH_TOKEN") == "" {
+		return runInMemory(ctx, userID, profile)
+	}
+	client, err := courier.NewClientFromEnv()
+	if err != nil {
+		return err
+	}
+	return merge(ctx, client, userID, profile)
+}
+
+// runInMemory starts from a profile that the merge changes a part of.
+func runInMemory(ctx context.Context, userID string, profile courier.Profile) error {
+	fmt.Println("COURIER_API_KEY is not set: using the Profiles API in memory.")
+	server := couriertest.NewServer()
+	defer server.Close()
+	client, err := server.Client()
+	if err != nil {
+		return err
+	}
+	err = server.SetProfile(userID, courier.Profile{
+		Name:  courier.Set("Ada Lovelace"),
+		Email: courier.Set("old@example.com"),
+	})
+	if err != nil {
+		return err
+	}
+	before, _ := server.Profile(userID)
+	fmt.Println("before:", before)
+	if err := merge(ctx, client, userID, profile); err != nil {
+		return err
+	}
+	after, _ := server.Profile(userID)
+	fmt.Println("after: ", after)
+	return nil
+}
+
+func merge(ctx context.Context, client *courier.Client, userID string, profile courier.Profile) error {
+	fmt.Println("merge: ", profile)
+	result, err := client.Profiles.Merge(ctx, userID, profile)
+	var refused *courier.InvalidRequestError
+	if errors.As(err, &refused) {
+		return fmt.Errorf("Courier refuses the profile: %s", refused.Message)
+	}
+	if err != nil {
+		return err
+	}
+	fmt.Println("answer:", result.Status)
+	return nil
+}
