@@ -47,12 +47,12 @@ type Client struct {
 	Profiles *ProfilesService
 
 	*config
-	base      *url.URL
-	transport http.RoundTripper
-	// setHeader sets the headers that every request has. It is a function so that
-	// the API key is out of reach for fmt, which prints the fields of a struct
-	// however private they are.
+	// base and setHeader, which sets the headers that every request has, are
+	// functions so that URL and API key are out of reach for fmt, which prints the
+	// fields of a struct however private they are.
+	base      func() url.URL
 	setHeader func(header http.Header, hasBody bool)
+	transport http.RoundTripper
 	gate      *coldstart.Gate // nil if the transport is no http.Transport
 	budget    retry.Budget
 	writers   sync.Pool // of *jsonobject.Writer, for the bodies of requests
@@ -78,8 +78,9 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.base = base
-	c.setTransport()
+	c.base = func() url.URL { return *base }
+	c.baseURL = ""
+	c.setTransport(base.Scheme)
 	c.setHeader = headerSetter(apiKey, c.userAgent)
 	c.writers.New = func() any { return new(jsonobject.Writer) }
 	c.buffers.New = func() any { return new(bytes.Buffer) }
@@ -115,7 +116,7 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 	return NewClient(key, append([]Option{fromEnv}, opts...)...)
 }
 
-func (c *Client) setTransport() {
+func (c *Client) setTransport(scheme string) {
 	if client := c.httpClient; client != nil {
 		c.transport = client.Transport
 		if client.Timeout > 0 && (c.timeout == 0 || client.Timeout < c.timeout) {
@@ -125,7 +126,7 @@ func (c *Client) setTransport() {
 	if c.transport == nil {
 		c.transport = newPool(c.proxy)
 	}
-	if pool, ok := c.transport.(*http.Transport); ok && c.base.Scheme == "https" {
+	if pool, ok := c.transport.(*http.Transport); ok && scheme == "https" {
 		c.gate = &coldstart.Gate{Idle: pool.IdleConnTimeout}
 	}
 }
@@ -266,12 +267,11 @@ func (k *call) prepare(ctx context.Context, opts []RequestOption) error {
 	case ".", "..":
 		return invalid("userID", "the user ids . and .. cannot be sent: in a path they mean another resource")
 	}
-	base := k.client.base
-	k.url = *base
-	k.url.Path = base.Path + "/profiles/" + k.userID + k.op.suffix
-	if segment := escapeSegment(k.userID); segment != k.userID || base.RawPath != "" {
-		k.url.RawPath = base.EscapedPath() + "/profiles/" + segment + k.op.suffix
+	k.url = k.client.base()
+	if segment := escapeSegment(k.userID); segment != k.userID || k.url.RawPath != "" {
+		k.url.RawPath = k.url.EscapedPath() + "/profiles/" + segment + k.op.suffix
 	}
+	k.url.Path += "/profiles/" + k.userID + k.op.suffix
 	k.url.RawQuery = k.query
 
 	req := request{operation: k.op, header: make(http.Header, 8)}

@@ -9,11 +9,11 @@ import (
 	"log/slog"
 	"net/http"
 	"reflect"
-	"regexp"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/courier-profiles/courier-go/internal/jsonobject"
 )
@@ -59,7 +59,7 @@ type APIError struct {
 	StatusCode int
 	Type       string // Courier's name for the kind of error, such as "invalid_request_error"; or empty
 	// Message is what Courier says. If the body is not Courier's JSON, it is one
-	// line of words from the beginning of the body, without those that were sent.
+	// line of what the body begins with, without what was sent.
 	Message   string
 	RequestID string
 	Attempts  int         // how many requests were sent
@@ -154,7 +154,6 @@ const (
 	maxMessage = 500
 	maxType    = 100
 	maxSample  = 200
-	maxSampled = 4 << 10
 )
 
 func (e *APIError) Error() string {
@@ -192,7 +191,7 @@ func (e *APIError) readBody(sent func() string) {
 		e.Type = kind
 	}
 	if e.Message, _ = members["message"].(string); e.Message == "" && len(e.Body) > 0 {
-		e.Message = sample(string(e.Body[:min(len(e.Body), maxSampled)]), strconv.Itoa(e.StatusCode), sent())
+		e.Message = sample(string(e.Body[:min(len(e.Body), 4*maxSample)]), sent())
 	}
 }
 
@@ -271,50 +270,53 @@ func oneLine(text string, limit int) string {
 	return b.String()
 }
 
-// sample returns the words of an answer in one line. Gateways like to repeat the
-// URL, the headers or the body in an error page, in whatever encoding, so it
-// keeps only what looks like prose, and of that only words that are nowhere in
-// what was sent; the status is kept as well. For all else it puts an ellipsis.
-func sample(text, status, sent string) string {
-	sent = strings.ToLower(sent)
+// sample returns what an answer begins with in one line. Gateways like to repeat
+// the URL, the headers or the body in an error page, in whatever encoding, so
+// only words that look like prose and are nowhere in what was sent are kept; an
+// ellipsis stands for the others.
+func sample(text, sent string) string {
+	text, sent = oneLine(text, maxSample), strings.ToLower(sent)
 	var b strings.Builder
-	gap := false
-	for _, word := range strings.FieldsFunc(markup.ReplaceAllString(text, " "), isNoWord) {
-		if word != status && (!isProse(word) || strings.Contains(sent, strings.ToLower(word))) {
-			gap = true
-			continue
+	hidden := false
+	for text != "" {
+		end := strings.IndexFunc(text, isWordRune)
+		if end < 0 {
+			end = len(text)
 		}
-		if b.Len()+len(word) > maxSample {
-			gap = true
-			break
+		between := text[:end]
+		text = text[end:]
+		if end = strings.IndexFunc(text, func(c rune) bool { return !isWordRune(c) }); end < 0 {
+			end = len(text)
 		}
-		if gap {
-			b.WriteString("… ")
-			gap = false
+		word := text[:end]
+		text = text[end:]
+		hide := len(word) > 1 && (!isProse(word) || strings.Contains(sent, strings.ToLower(word)))
+		if !hidden || !hide {
+			b.WriteString(between)
 		}
-		b.WriteString(word)
-		b.WriteByte(' ')
+		switch {
+		case !hide:
+			b.WriteString(word)
+		case !hidden:
+			b.WriteString("…")
+		}
+		hidden = hide
 	}
-	if gap {
-		b.WriteString("…")
-	}
-	return strings.TrimSpace(b.String())
+	return strings.ReplaceAll(b.String(), "……", "…") // oneLine may have put one behind a hidden word
 }
 
-// markup is HTML's tags, with their attributes, and what is not text.
-var markup = regexp.MustCompile(`(?is)<(script|style)\b.*?</(script|style)>|<[a-z/!][^>]*>?`)
+func isWordRune(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) }
 
-func isNoWord(c rune) bool { return !unicode.IsLetter(c) && !unicode.IsDigit(c) }
-
-// isProse reports whether word is written as words are, which those of base64
-// and the like are not.
+// isProse reports whether word is written as words and statuses are, which
+// those of base64 and the like are not.
 func isProse(word string) bool {
-	const longest = 20
-	if len(word) > longest || strings.ContainsFunc(word, func(c rune) bool { return c > unicode.MaxASCII || unicode.IsDigit(c) }) {
-		return false
+	const longest, longestWithDigits = 20, 3 // 404, h1
+	if strings.ContainsFunc(word, unicode.IsDigit) {
+		return len(word) <= longestWithDigits
 	}
-	rest := word[1:]
-	return rest == strings.ToLower(rest) || word == strings.ToUpper(word)
+	_, first := utf8.DecodeRuneInString(word)
+	rest := word[first:]
+	return len(word) <= longest && (rest == strings.ToLower(rest) || word == strings.ToUpper(word))
 }
 
 // describe returns the text of the outermost error from which on all causes are

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"strings"
 
 	"github.com/courier-profiles/courier-go/internal/jsonobject"
 )
@@ -78,14 +79,24 @@ func (c *codec[T]) ReadJSON(r *jsonobject.Reader) bool {
 		return ok && isObject
 	case object:
 		return v.readJSON(r)
-	case *map[string]any:
-		value, ok := r.Any()
-		members, isObject := value.(map[string]any)
-		*v = members
-		return ok && isObject
 	default:
-		return json.Unmarshal([]byte(r.Raw()), v) == nil
+		// map[string]any, and whatever T a caller chose.
+		start := *r
+		value, ok := r.Any()
+		if !ok {
+			return false
+		}
+		typed, ok := value.(T)
+		c.value = typed
+		return ok || decodeAny(start.Raw(), v)
 	}
+}
+
+// decodeAny reads text into v as encoding/json does, but for numbers of no type.
+func decodeAny(text string, v any) bool {
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	return decoder.Decode(v) == nil
 }
 
 // writeAny writes what the pointer v points to. In a merge the null of a nil map

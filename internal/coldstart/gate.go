@@ -57,10 +57,10 @@ func (g *Gate) Enter(ctx context.Context) (attempt context.Context, done func(),
 
 	select {
 	case <-opening:
-		return ctx, nil, nil
 	case <-ctx.Done():
-		return nil, nil, ctx.Err()
 	}
+	// Both may have come at once, and a context that has ended would dial.
+	return ctx, nil, ctx.Err()
 }
 
 // Chill makes the next attempt a first one: the pool has been emptied.

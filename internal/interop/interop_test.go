@@ -140,7 +140,7 @@ func sevenLists() []courier.Subscription {
 	return lists
 }
 
-// What the Node client sends, to the byte.
+// What the Node client sends, but for the headers that the runtime adds.
 func TestRequests(t *testing.T) {
 	c := start(t)
 	const (

@@ -27,10 +27,13 @@ func Jitter(n int, low, high time.Duration) time.Duration {
 // one that can be read. A date that has passed is no wait.
 func After(header http.Header, now time.Time) (wait time.Duration, ok bool) {
 	text := strings.TrimSpace(header.Get("Retry-After"))
+	if text == "" {
+		return 0, false
+	}
 	if date, err := http.ParseTime(text); err == nil {
 		return max(0, date.Sub(now)), true
 	}
-	if text == "" || strings.Trim(text, "0123456789.") != "" {
+	if strings.Trim(text, "0123456789.") != "" {
 		return 0, false
 	}
 	seconds, err := strconv.ParseFloat(text, 64)

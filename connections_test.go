@@ -1,0 +1,962 @@
+package courier_test
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"go/build"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"runtime/pprof"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	courier "github.com/courier-profiles/courier-go"
+)
+
+// The tests of what goes on below a call: what breaks on a network, how many
+// connections are opened, and what is left when all is done.
+
+// connServer counts the connections and requests of a server. Its base URL has
+// a path.
+type connServer struct {
+	*httptest.Server
+	base     string
+	conns    atomic.Int64
+	requests atomic.Int64
+}
+
+// connServe starts a server; start is a method such as (*httptest.Server).Start.
+func connServe(t testing.TB, start func(*httptest.Server), handle http.HandlerFunc) *connServer {
+	t.Helper()
+	s := new(connServer)
+	s.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		s.requests.Add(1)
+		if r.URL.Path != "/base/v1/profiles/user-1" {
+			t.Errorf("a request for %s", r.URL.Path)
+		}
+		_, _ = io.Copy(io.Discard, r.Body)
+		handle(w, r)
+	}))
+	s.Config.ErrorLog = log.New(io.Discard, "", 0)
+	s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			s.conns.Add(1)
+		}
+	}
+	start(s.Server)
+	t.Cleanup(s.Close)
+	s.base = s.URL + "/base/v1"
+	return s
+}
+
+func connStartHTTP2(s *httptest.Server) {
+	s.EnableHTTP2 = true
+	s.StartTLS()
+}
+
+// opened returns how many connections have been opened, those included that
+// net/http is still dialling, and those that the server has not accepted yet.
+func (s *connServer) opened(t *testing.T) int64 {
+	t.Helper()
+	for deadline := time.Now().Add(10 * time.Second); retryGoroutines("net/http.(*Transport).dialConn(") > 0; {
+		if time.Now().After(deadline) {
+			t.Fatal("net/http dials and dials")
+		}
+		time.Sleep(time.Millisecond)
+	}
+	// The server accepts one after the other, so that all are in before this.
+	probe, err := net.Dial("tcp", s.Listener.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer probe.Close()
+	_, _ = io.WriteString(probe, "no HTTP\r\n\r\n")
+	_, _ = io.Copy(io.Discard, probe)
+	return s.conns.Add(-1)
+}
+
+// connAnswer answers as Courier does.
+func connAnswer(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		w.WriteHeader(status)
+		_, _ = io.WriteString(w, `{"status":"SUCCESS"}`)
+	}
+}
+
+// connHijack sends text in place of an answer, and closes or resets the connection.
+func connHijack(text string, reset bool) http.HandlerFunc {
+	return func(w http.ResponseWriter, _ *http.Request) {
+		conn, _, err := w.(http.Hijacker).Hijack()
+		if err != nil {
+			panic(err)
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, text)
+		if reset {
+			_ = conn.(*net.TCPConn).SetLinger(0)
+		}
+	}
+}
+
+// connHang sends the header, if there is to be one, and then nothing until the
+// client has gone.
+func connHang(status int) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if status != 0 {
+			w.WriteHeader(status)
+			_, _ = io.WriteString(w, `{"status"`)
+			_ = http.NewResponseController(w).Flush()
+		}
+		<-r.Context().Done()
+	}
+}
+
+// connClient returns a client whose pool is transport, or the package's own if
+// that is nil.
+func connClient(t testing.TB, base string, transport http.RoundTripper, opts ...courier.Option) (*courier.Client, *retryAttempts) {
+	t.Helper()
+	opts = append([]courier.Option{courier.WithBaseURL(base)}, opts...)
+	client, attempts := retryClient(t, transport, opts...)
+	t.Cleanup(client.CloseIdleConnections)
+	return client, attempts
+}
+
+// connRefused is a base URL where nobody listens.
+func connRefused(t *testing.T) string {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	return l.Addr().String() + "/base/v1"
+}
+
+// connRaw listens for connections, sends text on each and keeps it open.
+func connRaw(t *testing.T, text string) (address string) {
+	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			wg.Go(func() {
+				defer conn.Close()
+				_, _ = io.WriteString(conn, text)
+				_, _ = io.Copy(io.Discard, conn)
+			})
+		}
+	})
+	t.Cleanup(func() { l.Close(); wg.Wait() })
+	return l.Addr().String()
+}
+
+// connResolving is a pool whose name server answers with rcode: 2 is a failure
+// of the server, 3 is "no such name".
+func connResolving(rcode byte) *http.Transport {
+	dial := func(context.Context, string, string) (net.Conn, error) {
+		client, server := net.Pipe()
+		go func() {
+			defer server.Close()
+			r := bufio.NewReader(server)
+			for {
+				var length [2]byte
+				if _, err := io.ReadFull(r, length[:]); err != nil {
+					return
+				}
+				message := make([]byte, binary.BigEndian.Uint16(length[:]))
+				if _, err := io.ReadFull(r, message); err != nil {
+					return
+				}
+				message[2] |= 0x80
+				message[3] = 0x80 | rcode
+				if _, err := server.Write(append(length[:], message...)); err != nil {
+					return
+				}
+			}
+		}()
+		return client, nil
+	}
+	resolver := &net.Resolver{PreferGo: true, Dial: dial}
+	return &http.Transport{DialContext: (&net.Dialer{Resolver: resolver}).DialContext}
+}
+
+// TestConnectionFailure has calls fail on a real network.
+func TestConnectionFailure(t *testing.T) {
+	serve := func(start func(*httptest.Server), handle http.HandlerFunc) func(t *testing.T) (string, *http.Transport) {
+		return func(t *testing.T) (string, *http.Transport) {
+			s := connServe(t, start, handle)
+			return s.base, s.Client().Transport.(*http.Transport)
+		}
+	}
+	distrust := func(change func(*tls.Config)) func(t *testing.T) (string, *http.Transport) {
+		return func(t *testing.T) (string, *http.Transport) {
+			base, transport := serve((*httptest.Server).StartTLS, connAnswer(200))(t)
+			change(transport.TLSClientConfig)
+			return base, transport
+		}
+	}
+	start := (*httptest.Server).Start
+	const merge, none = 1, 0 // who retries, beside those who retry more
+	const all = 2
+	tests := []struct {
+		name    string
+		set     func(t *testing.T) (base string, transport *http.Transport)
+		retried int
+		text    string // in the error
+	}{
+		{"refused", func(t *testing.T) (string, *http.Transport) { return "http://" + connRefused(t), nil }, all, "connection refused"},
+		{"refused, TLS", func(t *testing.T) (string, *http.Transport) { return "https://" + connRefused(t), nil }, all, "connection refused"},
+		{"resolver out of order", func(t *testing.T) (string, *http.Transport) {
+			return "https://courier-go.test/base/v1", connResolving(2)
+		}, all, "server misbehaving"},
+		{"host not found", func(t *testing.T) (string, *http.Transport) {
+			return "https://courier-go.test/base/v1", connResolving(3)
+		}, none, "no such host"},
+
+		{"closed", serve(start, connHijack("", false)), merge, "EOF"},
+		{"reset", serve(start, connHijack("", true)), merge, "connection reset by peer"},
+		{"closed in the header", serve(start, connHijack("HTTP/1.1 200 OK\r\nDate: now\r\n", false)), merge, "EOF"},
+		{"closed in the body", serve(start, connHijack("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", false)), merge, "unexpected EOF"},
+		{"closed in a chunk", serve(start, connHijack("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n99\r\n{", false)), merge, "unexpected EOF"},
+		{"closed before the last chunk", serve(start, connHijack("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", false)), merge, "unexpected EOF"},
+		{"no answer in time", serve(start, connHang(0)), merge, "deadline exceeded"},
+		{"no body in time", serve(start, connHang(200)), merge, "deadline exceeded"},
+		{"no body in time, HTTP/2", serve(connStartHTTP2, connHang(200)), merge, "deadline exceeded"},
+		{"stream reset, HTTP/2", serve(connStartHTTP2, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }), merge, ""},
+
+		{"certificate of unknown authority", distrust(func(c *tls.Config) { c.RootCAs = x509.NewCertPool() }), none, "unknown authority"},
+		{"certificate for another host", distrust(func(c *tls.Config) { c.ServerName = "other.test" }), none, "not other.test"},
+		{"certificate expired", distrust(func(c *tls.Config) { c.Time = func() time.Time { return time.Unix(1<<33, 0) } }), none, "expired"},
+		{"http behind https", func(t *testing.T) (string, *http.Transport) {
+			base, _ := serve(start, connAnswer(200))(t)
+			return strings.Replace(base, "http:", "https:", 1), nil
+		}, none, "HTTP response to HTTPS client"},
+		{"neither behind https", func(t *testing.T) (string, *http.Transport) {
+			return "https://" + connRaw(t, "SSH-2.0-OpenSSH_9.9\r\n") + "/base/v1", nil
+		}, none, "does not look like a TLS handshake"},
+	}
+	for _, tt := range tests {
+		for _, op := range retryOperations {
+			t.Run(tt.name+", "+op.name, func(t *testing.T) {
+				base, transport := tt.set(t)
+				opts := []courier.Option{noRetryWait, courier.WithMaxRetries(2)}
+				if strings.HasPrefix(tt.name, "no ") {
+					opts = append(opts, courier.WithTimeout(20*time.Millisecond))
+				}
+				var pool http.RoundTripper
+				if transport != nil {
+					pool = transport
+				}
+				client, attempts := connClient(t, base, pool, opts...)
+				result, err := op.call(t.Context(), client)
+
+				if !retryIs[*courier.ConnectionError](err) {
+					t.Fatalf("%T %v, want a ConnectionError", err, err)
+				}
+				want := 1
+				if tt.retried == all || tt.retried == merge && op.name != "patch" {
+					want = 3
+				}
+				if made := retryMade(t, result, err); made != want || len(attempts.all) != want {
+					t.Errorf("%d attempts, the observer was told of %d, want %d, for %v", made, len(attempts.all), want, err)
+				}
+				if !strings.Contains(err.Error(), tt.text) {
+					t.Errorf("the error %q does not say %q", err, tt.text)
+				}
+				if strings.Contains(err.Error(), "/base") || strings.Contains(err.Error(), "user-1") {
+					t.Errorf("the error %q tells the URL", err)
+				}
+			})
+		}
+	}
+}
+
+// TestConnectionRedirect: a redirect is an answer, wherever it points to.
+func TestConnectionRedirect(t *testing.T) {
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for _, location := range []string{"", "/elsewhere", "elsewhere", "SERVER/elsewhere", "https://courier.test/", "//", "http://[::1", "%zz", ":", "mailto:a@b.test"} {
+			for _, op := range retryOperations {
+				t.Run(fmt.Sprint(status, " to ", location, ", ", op.name), func(t *testing.T) {
+					var s *connServer
+					s = connServe(t, (*httptest.Server).Start, func(w http.ResponseWriter, _ *http.Request) {
+						if location != "" {
+							w.Header()["Location"] = []string{strings.Replace(location, "SERVER", s.URL, 1)}
+						}
+						w.WriteHeader(status)
+						_, _ = io.WriteString(w, `{"type":"moved","message":"Moved"}`)
+					})
+					client, attempts := connClient(t, s.base, nil)
+					result, err := op.call(t.Context(), client)
+					api, ok := err.(*courier.APIError)
+					if !ok || result != nil {
+						t.Fatalf("%T %v, want an *APIError", err, err)
+					}
+					if api.StatusCode != status || api.Attempts != 1 || api.Message != "Moved" {
+						t.Errorf("error %v after %d attempts", api, api.Attempts)
+					}
+					if got := api.Header.Get("Location"); got != strings.Replace(location, "SERVER", s.URL, 1) {
+						t.Errorf("the error's Location is %q", got)
+					}
+					if n := s.requests.Load(); n != 1 || len(attempts.all) != 1 {
+						t.Errorf("%d requests, the observer was told of %d, want 1", n, len(attempts.all))
+					}
+				})
+			}
+		}
+	}
+}
+
+// connInFlight makes calls, parallel of them at a time.
+func connInFlight(t *testing.T, client *courier.Client, calls, parallel int, wantErr bool) {
+	t.Helper()
+	var wg sync.WaitGroup
+	for range parallel {
+		wg.Go(func() {
+			for range calls / parallel {
+				if _, err := retryMerge(t.Context(), client); (err != nil) != wantErr {
+					t.Errorf("error %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+// connMeeting has the first n requests wait for each other.
+func connMeeting(n int, handle http.HandlerFunc) http.HandlerFunc {
+	var met sync.WaitGroup
+	met.Add(n)
+	var arrived atomic.Int64
+	return func(w http.ResponseWriter, r *http.Request) {
+		if arrived.Add(1) <= int64(n) {
+			met.Done()
+			met.Wait()
+		}
+		handle(w, r)
+	}
+}
+
+// TestConnectionsInFlight counts the connections of the default pool.
+func TestConnectionsInFlight(t *testing.T) {
+	const calls, parallel = 12_800, 64
+	var status atomic.Int64
+	status.Store(200)
+	s := connServe(t, (*httptest.Server).Start, connMeeting(parallel, func(w http.ResponseWriter, r *http.Request) {
+		connAnswer(int(status.Load()))(w, r)
+	}))
+	client, err := courier.NewClient("key", courier.WithBaseURL(s.base), courier.WithMaxRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.CloseIdleConnections)
+
+	connInFlight(t, client, calls, parallel, false)
+	opened := s.opened(t)
+	if opened > 160 {
+		t.Errorf("%d calls, %d in flight, opened %d connections, want at most 160", calls, parallel, opened)
+	}
+	for _, failure := range []int64{400, 500, 503, 302} {
+		status.Store(failure)
+		// In a row: under load net/http gives up some connections whose write it
+		// has not seen finished, but never all of those that are idle here.
+		connInFlight(t, client, calls/8, 1, true)
+		now := s.opened(t)
+		if now != opened {
+			t.Errorf("%d calls that failed with %d opened %d connections, want none", calls/8, failure, now-opened)
+		}
+		opened = now
+	}
+	if got, want := s.requests.Load(), int64(calls+4*calls/8); got != want {
+		t.Errorf("%d requests for %d calls", got, want)
+	}
+}
+
+// TestConnectionIsReused makes calls one by one on one connection.
+func TestConnectionIsReused(t *testing.T) {
+	every := []int{400, 404, 413, 429, 500, 503, 301, 304, 200, 204, 400}
+	bodies := []struct {
+		name, body string
+		statuses   []int
+	}{
+		{"empty", "", every},
+		{"JSON", `{"type":"some_error","message":"Some message"}`, every},
+		{"HTML", "<html>" + strings.Repeat("<p>Sorry</p>", 10_000), every},
+		{"not even text", "\x00\xff", every},
+		{"all that is read", strings.Repeat("x", 1<<20), []int{400, 503, 301, 200}},
+	}
+	for _, tt := range bodies {
+		for name, start := range map[string]func(*httptest.Server){
+			"HTTP/1.1": (*httptest.Server).Start, "HTTP/1.1 TLS": (*httptest.Server).StartTLS, "HTTP/2": connStartHTTP2,
+		} {
+			t.Run(tt.name+" "+name, func(t *testing.T) {
+				var status atomic.Int64
+				s := connServe(t, start, func(w http.ResponseWriter, _ *http.Request) {
+					w.WriteHeader(int(status.Load()))
+					_, _ = io.WriteString(w, tt.body)
+				})
+				client, attempts := connClient(t, s.base, s.Client().Transport, noRetryWait, courier.WithMaxRetries(2))
+				for _, code := range tt.statuses {
+					status.Store(int64(code))
+					_, err := retryMerge(t.Context(), client)
+					if retryIs[*courier.ConnectionError](err) {
+						t.Errorf("%d: %v", code, err)
+					}
+				}
+				if n := s.conns.Load(); n != 1 {
+					t.Errorf("%d requests one after the other came on %d connections, want 1", s.requests.Load(), n)
+				}
+				if n := int(s.requests.Load()); n != len(attempts.all) || n < len(tt.statuses) {
+					t.Errorf("%d requests arrived, the observer was told of %d", n, len(attempts.all))
+				}
+			})
+		}
+	}
+}
+
+// TestConnectionKey: with an idempotency key on the request, as without, every
+// attempt at a server that hangs up is counted, and carries the same.
+func TestConnectionKey(t *testing.T) {
+	var mu sync.Mutex
+	var keys, bodies []string
+	s := connServe(t, (*httptest.Server).Start, nil)
+	s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		mu.Lock()
+		keys, bodies = append(keys, r.Header.Get("Idempotency-Key")), append(bodies, string(body))
+		mu.Unlock()
+		connHijack("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", false)(w, r)
+	})
+	client, attempts := connClient(t, s.base, nil, noRetryWait)
+	result, err := retryMerge(t.Context(), client, courier.WithIdempotencyKey("the-key"))
+	if made := retryMade(t, result, err); made != 4 || len(attempts.all) != 4 {
+		t.Errorf("%d attempts, the observer was told of %d, want 4", made, len(attempts.all))
+	}
+	const body = `{"profile":{"email":"user@example.com","phone_number":"555-555-5555"}}`
+	if !slices.Equal(keys, slices.Repeat([]string{"the-key"}, 4)) || !slices.Equal(bodies, slices.Repeat([]string{body}, 4)) {
+		t.Errorf("the attempts had the keys %q and the bodies %q", keys, bodies)
+	}
+}
+
+// TestConnectionsColdHTTP2 counts the connections of callers that come all at once.
+func TestConnectionsColdHTTP2(t *testing.T) {
+	const callers, rounds = 64, 5
+	answers := map[string]http.HandlerFunc{
+		"at once": connAnswer(200),
+		// Nobody is answered until all have arrived: none may wait for the
+		// answer of another, or the test hangs.
+		"when all are there": nil,
+		"503":                connAnswer(503),
+	}
+	for name, answer := range answers {
+		t.Run(name, func(t *testing.T) {
+			var handle atomic.Value
+			s := connServe(t, connStartHTTP2, func(w http.ResponseWriter, r *http.Request) {
+				handle.Load().(http.HandlerFunc)(w, r)
+			})
+			client, _ := connClient(t, s.base, s.Client().Transport, courier.WithMaxRetries(0))
+			for round := range rounds {
+				if answer == nil {
+					handle.Store(connMeeting(callers, connAnswer(200)))
+				} else {
+					handle.Store(answer)
+				}
+				before := s.conns.Load()
+				connInFlight(t, client, callers, callers, name == "503")
+				if n := s.conns.Load() - before; n > 4 || n == 0 && round == 0 {
+					t.Errorf("round %d: %d callers opened %d connections, want 1 to 4", round, callers, n)
+				}
+				client.CloseIdleConnections()
+			}
+		})
+	}
+}
+
+// TestConnectionsDefaultPoolSpeaksHTTP2 has no server to trust, so it looks at
+// what the pool offers.
+func TestConnectionsDefaultPoolSpeaksHTTP2(t *testing.T) {
+	offered := make(chan []string, 1)
+	s := connServe(t, func(s *httptest.Server) {
+		s.TLS = &tls.Config{GetConfigForClient: func(hello *tls.ClientHelloInfo) (*tls.Config, error) {
+			offered <- hello.SupportedProtos
+			return nil, nil
+		}}
+		s.StartTLS()
+	}, connAnswer(200))
+	client, _ := connClient(t, s.base, nil)
+	if _, err := retryMerge(t.Context(), client); err == nil {
+		t.Error("a server nobody trusts was trusted")
+	}
+	if protocols := <-offered; !slices.Contains(protocols, "h2") {
+		t.Errorf("the default pool offers %q, want h2 among them", protocols)
+	}
+}
+
+// The rest of the cold start is in a bubble: a TLS server on pipes, whose
+// connections take a second to dial.
+
+type coldRoundTripper func(*http.Request) (*http.Response, error)
+
+func (f coldRoundTripper) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// coldListener hands out the server's ends of pipes.
+type coldListener struct {
+	conns  chan net.Conn
+	closed chan struct{}
+	once   sync.Once
+}
+
+func (l *coldListener) Accept() (net.Conn, error) {
+	select {
+	case conn := <-l.conns:
+		return conn, nil
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
+}
+
+func (l *coldListener) Close() error {
+	l.once.Do(func() { close(l.closed) })
+	return nil
+}
+
+func (l *coldListener) Addr() net.Addr { return coldAddr{} }
+
+type coldAddr struct{}
+
+func (coldAddr) Network() string { return "pipe" }
+func (coldAddr) String() string  { return "127.0.0.1:443" }
+
+// coldServer is a server in a bubble.
+type coldServer struct {
+	*connServer
+	transport *http.Transport
+	dials     atomic.Int64
+	// dial, if it is not nil, is called with the number of the dial, and may
+	// make it fail.
+	dial func(ctx context.Context, n int64) error
+
+	mu       sync.Mutex
+	start    time.Time
+	arrivals []time.Duration // of requests
+}
+
+const coldDial = time.Second
+
+// coldServe starts a server whose answers take latency.
+func coldServe(t *testing.T, start func(*httptest.Server), latency time.Duration) *coldServer {
+	if !slices.Contains(build.Default.ReleaseTags, "go1.26") {
+		t.Skip("before Go 1.26, HTTP/2 servers share channels with what is outside of their bubble")
+	}
+	s := &coldServer{start: time.Now()}
+	listener := &coldListener{conns: make(chan net.Conn), closed: make(chan struct{})}
+	s.connServer = connServe(t, func(server *httptest.Server) {
+		server.Listener.Close()
+		server.Listener = listener
+		// A pipe has no buffer for tickets that nobody reads yet.
+		server.TLS = &tls.Config{SessionTicketsDisabled: true}
+		start(server)
+	}, func(w http.ResponseWriter, r *http.Request) {
+		s.mu.Lock()
+		s.arrivals = append(s.arrivals, time.Since(s.start))
+		s.mu.Unlock()
+		time.Sleep(latency)
+		connAnswer(200)(w, r)
+	})
+	s.transport = s.Client().Transport.(*http.Transport)
+	s.transport.IdleConnTimeout = 90 * time.Second
+	s.transport.MaxIdleConnsPerHost = 100
+	s.transport.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
+		n := s.dials.Add(1)
+		select {
+		case <-time.After(coldDial):
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		if s.dial != nil {
+			if err := s.dial(ctx, n); err != nil {
+				return nil, err
+			}
+		}
+		ours, theirs := net.Pipe()
+		select {
+		case listener.conns <- theirs:
+			return ours, nil
+		case <-listener.closed:
+			return nil, net.ErrClosed
+		}
+	}
+	return s
+}
+
+// coldOutcome is how a call ended, and when.
+type coldOutcome struct {
+	err error
+	at  time.Duration
+}
+
+// coldCall has n callers come at once, and returns how they fared.
+func (s *coldServer) coldCall(ctx context.Context, client *courier.Client, n int) []coldOutcome {
+	s.mu.Lock()
+	s.start, s.arrivals = time.Now(), nil
+	s.mu.Unlock()
+	outcomes := make([]coldOutcome, n)
+	var wg sync.WaitGroup
+	for i := range n {
+		wg.Go(func() {
+			_, err := retryMerge(ctx, client)
+			outcomes[i] = coldOutcome{err, time.Since(s.start)}
+		})
+	}
+	wg.Wait()
+	return outcomes
+}
+
+// wantCold fails unless n requests arrived, the first at the one time and all
+// others at the other, or earlier if that is allowed.
+func (s *coldServer) wantCold(t *testing.T, n int, first, others time.Duration, earlier bool) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.arrivals) != n {
+		t.Fatalf("%d requests arrived, want %d", len(s.arrivals), n)
+	}
+	for i, at := range s.arrivals {
+		want := others
+		if i == 0 {
+			want = first
+		}
+		if at > want || at < want && (i == 0 || !earlier) {
+			t.Fatalf("request %d arrived after %v, want %v; all: %v", i+1, at, want, s.arrivals)
+		}
+	}
+}
+
+func TestColdStart(t *testing.T) {
+	const many, few, settle = 64, 16, 250 * time.Millisecond
+	tests := []struct {
+		name    string
+		callers int
+		start   func(*httptest.Server)
+		latency time.Duration
+		others  time.Duration // when the requests after the first arrive
+		earlier bool          // or before that, on the first connection
+		dials   int64
+	}{
+		{"HTTP/2, quick answer", many, connStartHTTP2, 100 * time.Millisecond, coldDial + 100*time.Millisecond, false, 1},
+		{"HTTP/2, slow answer", many, connStartHTTP2, 10 * time.Second, coldDial + settle, false, 1},
+		// Nobody waits for the answer, only for the first connection.
+		{"HTTP/1.1, quick answer", few, (*httptest.Server).StartTLS, 100 * time.Millisecond, 2 * coldDial, true, few},
+		{"HTTP/1.1, slow answer", few, (*httptest.Server).StartTLS, 10 * time.Second, 2 * coldDial, false, few},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := coldServe(t, tt.start, tt.latency)
+				client, attempts := connClient(t, s.base, s.transport)
+				cool := map[string]func(){
+					"new":     func() {},
+					"emptied": client.CloseIdleConnections,
+					"idle":    func() { time.Sleep(s.transport.IdleConnTimeout) },
+				}
+				for _, state := range []string{"new", "emptied", "idle", "emptied"} {
+					synctest.Wait()
+					cool[state]()
+					synctest.Wait()
+					before := s.dials.Load()
+					for _, outcome := range s.coldCall(t.Context(), client, tt.callers) {
+						if outcome.err != nil || outcome.at > tt.others+tt.latency {
+							t.Errorf("%s: a call took %v, error %v", state, outcome.at, outcome.err)
+						}
+					}
+					s.wantCold(t, tt.callers, coldDial, tt.others, tt.earlier)
+					if n := s.dials.Load() - before; n != tt.dials {
+						t.Errorf("%s: %d dials, want %d", state, n, tt.dials)
+					}
+				}
+				// A warm client holds nobody back.
+				before := s.dials.Load()
+				for _, outcome := range s.coldCall(t.Context(), client, tt.callers) {
+					if outcome.err != nil || outcome.at != tt.latency {
+						t.Errorf("warm: a call took %v, error %v, want %v", outcome.at, outcome.err, tt.latency)
+					}
+				}
+				if n := s.dials.Load() - before; n != 0 {
+					t.Errorf("warm: %d dials, want none", n)
+				}
+				for _, attempt := range attempts.all {
+					if attempt.Number != 1 || attempt.Err != nil {
+						t.Errorf("attempt %+v", attempt)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestColdStartFirstFails: the others go, each for itself, and the next one to
+// come is first again.
+func TestColdStartFirstFails(t *testing.T) {
+	for name, dial := range map[string]func(context.Context, int64) error{
+		"dial fails": func(_ context.Context, n int64) error {
+			if n == 1 {
+				return &net.OpError{Op: "dial", Net: "tcp", Err: errors.New("out of luck")}
+			}
+			return nil
+		},
+		"dial hangs until the first gives up": func(ctx context.Context, n int64) error {
+			if n == 1 {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s := coldServe(t, connStartHTTP2, 0)
+				s.dial = dial
+				client, _ := connClient(t, s.base, s.transport, courier.WithMaxRetries(0))
+				ctx, giveUp := context.WithTimeout(t.Context(), 5*time.Second)
+				defer giveUp()
+				firstDone := make(chan error, 1)
+				go func() {
+					_, err := retryMerge(ctx, client)
+					firstDone <- err
+				}()
+				synctest.Wait()
+				outcomes := s.coldCall(t.Context(), client, 63)
+				if err := <-firstDone; !retryIs[*courier.ConnectionError](err) {
+					t.Errorf("the first call: %T %v, want a ConnectionError", err, err)
+				}
+				for _, outcome := range outcomes {
+					if outcome.err != nil || outcome.at > 5*time.Second+coldDial {
+						t.Errorf("a call behind it took %v, error %v", outcome.at, outcome.err)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestColdStartWaitersTimeOut: a caller that waits for the first connection
+// does so in its own time.
+func TestColdStartWaitersTimeOut(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := coldServe(t, connStartHTTP2, 0)
+		s.dial = func(ctx context.Context, _ int64) error { <-ctx.Done(); return ctx.Err() }
+		client, attempts := connClient(t, s.base, s.transport, courier.WithTimeout(20*time.Second), courier.WithMaxRetries(0))
+		short, cancel := context.WithTimeout(t.Context(), 3*time.Second)
+		defer cancel()
+		stopped, stop := context.WithCancelCause(t.Context())
+		time.AfterFunc(4*time.Second, func() { stop(errors.New("shutting down")) })
+
+		var wg sync.WaitGroup
+		wg.Go(func() {
+			for _, outcome := range s.coldCall(t.Context(), client, 10) {
+				if outcome.at != 20*time.Second || !errors.Is(outcome.err, context.DeadlineExceeded) {
+					t.Errorf("a call took %v, error %v, want the 20 s of an attempt", outcome.at, outcome.err)
+				}
+			}
+		})
+		synctest.Wait()
+		for _, tt := range []struct {
+			ctx context.Context
+			at  time.Duration
+			err error
+		}{{short, 3 * time.Second, context.DeadlineExceeded}, {stopped, 4 * time.Second, context.Canceled}} {
+			wg.Go(func() {
+				start := time.Now()
+				result, err := retryMerge(tt.ctx, client)
+				wantElapsed(t, start, tt.at)
+				if !retryIs[*courier.ConnectionError](err) || !errors.Is(err, tt.err) {
+					t.Errorf("%T %v, want a ConnectionError that wraps %v", err, err, tt.err)
+				}
+				if n := retryMade(t, result, err); n != 1 {
+					t.Errorf("%d attempts, want 1", n)
+				}
+			})
+		}
+		wg.Wait()
+		if n := s.requests.Load(); n != 0 {
+			t.Errorf("%d requests arrived, want none", n)
+		}
+		if n := len(attempts.all); n != 12 {
+			t.Errorf("the observer was told of %d attempts, want 12", n)
+		}
+	})
+}
+
+// TestColdStartRetries: a caller whose attempt ended while it waited tries again.
+func TestColdStartRetries(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := coldServe(t, connStartHTTP2, 0)
+		s.dial = func(ctx context.Context, n int64) error {
+			if n == 1 {
+				<-ctx.Done()
+			}
+			return ctx.Err()
+		}
+		client, _ := connClient(t, s.base, s.transport, courier.WithTimeout(5*time.Second), courier.WithRetryWait(time.Second, time.Second))
+		for _, outcome := range s.coldCall(t.Context(), client, 64) {
+			if outcome.err != nil {
+				t.Errorf("error %v after %v", outcome.err, outcome.at)
+			}
+		}
+		if n := s.dials.Load(); n > 4 {
+			t.Errorf("%d dials, want at most 4", n)
+		}
+	})
+}
+
+// TestColdStartNotOurs: where a connection cannot be waited for, nobody is held
+// back.
+func TestColdStartNotOurs(t *testing.T) {
+	const callers = 64
+	never := func(req *http.Request) (*http.Response, error) {
+		<-req.Context().Done()
+		return nil, req.Context().Err()
+	}
+	var there atomic.Int64
+	counted := func(req *http.Request) (*http.Response, error) {
+		there.Add(1)
+		return never(req)
+	}
+	plain := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		there.Add(1)
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}
+	tests := []struct {
+		name, base string
+		transport  http.RoundTripper
+	}{
+		{"another transport", "https://courier.test/base/v1", coldRoundTripper(counted)},
+		{"http", "http://127.0.0.1/base/v1", plain},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				there.Store(0)
+				client, _ := connClient(t, tt.base, tt.transport, courier.WithMaxRetries(0))
+				var wg sync.WaitGroup
+				for range callers {
+					wg.Go(func() { _, _ = retryMerge(t.Context(), client) })
+				}
+				synctest.Wait()
+				if n := there.Load(); n != callers {
+					t.Errorf("%d of %d callers have reached the transport", n, callers)
+				}
+				wg.Wait()
+			})
+		})
+	}
+}
+
+// TestConnectionGoroutines: when calls have returned and the pool is empty, no
+// goroutine is left of them. Goroutines inherit the label of their maker.
+func TestConnectionGoroutines(t *testing.T) {
+	http1, tls1 := (*httptest.Server).Start, (*httptest.Server).StartTLS
+	tests := []struct {
+		name   string
+		start  func(*httptest.Server)
+		handle http.HandlerFunc
+		ctx    time.Duration // the call's time, if it has one
+	}{
+		{"success", http1, connAnswer(200), 0},
+		{"success, TLS", tls1, connAnswer(200), 0},
+		{"success, HTTP/2", connStartHTTP2, connAnswer(200), 0},
+		{"400", http1, connAnswer(400), 0},
+		{"503", http1, connAnswer(503), 0},
+		{"503, HTTP/2", connStartHTTP2, connAnswer(503), 0},
+		{"more than is read", http1, func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(500)
+			_, _ = w.Write(make([]byte, 3<<20))
+		}, 0},
+		{"more than is read, HTTP/2", connStartHTTP2, func(w http.ResponseWriter, _ *http.Request) {
+			_, _ = w.Write(make([]byte, 6<<20))
+		}, 0},
+		{"reset", http1, connHijack("", true), 0},
+		{"cut off", http1, connHijack("HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", false), 0},
+		{"attempt timeout", http1, connHang(0), 0},
+		{"attempt timeout, HTTP/2", connStartHTTP2, connHang(0), 0},
+		{"attempt timeout in the body", http1, connHang(200), 0},
+		{"attempt timeout in the body, HTTP/2", connStartHTTP2, connHang(200), 0},
+		{"context ends", http1, connHang(0), 5 * time.Millisecond},
+		{"context ends, HTTP/2", connStartHTTP2, connHang(0), 5 * time.Millisecond},
+		{"context ends in the dial", connStartHTTP2, connAnswer(200), time.Microsecond},
+		{"switching protocols", http1, connHijack("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n", false), 0},
+	}
+	for _, tt := range tests {
+		t.Run(tt.name, func(t *testing.T) {
+			s := connServe(t, tt.start, tt.handle)
+			opts := []courier.Option{noRetryWait, courier.WithMaxRetries(1)}
+			if strings.HasPrefix(tt.name, "attempt timeout") {
+				opts = append(opts, courier.WithTimeout(20*time.Millisecond))
+			}
+			client, _ := connClient(t, s.base, s.Client().Transport, opts...)
+			var wg sync.WaitGroup
+			pprof.Do(t.Context(), pprof.Labels("courier test", t.Name()), func(ctx context.Context) {
+				for range 8 {
+					wg.Go(func() {
+						if tt.ctx > 0 {
+							ctx, cancel := context.WithTimeout(ctx, tt.ctx)
+							defer cancel()
+							_, _ = retryMerge(ctx, client)
+							return
+						}
+						_, _ = retryMerge(ctx, client)
+					})
+				}
+			})
+			wg.Wait()
+
+			// Goroutines of net/http may take a moment to notice.
+			deadline := time.Now().Add(10 * time.Second)
+			for {
+				client.CloseIdleConnections()
+				left := connLabelled(t.Name())
+				if left == "" {
+					return
+				}
+				if time.Now().After(deadline) {
+					t.Fatalf("left of the calls:\n%s", left)
+				}
+				time.Sleep(time.Millisecond)
+			}
+		})
+	}
+}
+
+// connLabelled returns the stacks of all goroutines that have label.
+func connLabelled(label string) string {
+	var profile bytes.Buffer
+	_ = pprof.Lookup("goroutine").WriteTo(&profile, 1)
+	var labelled []string
+	for stack := range strings.SplitSeq(profile.String(), "\n\n") {
+		if strings.Contains(stack, fmt.Sprintf("%q", label)) {
+			labelled = append(labelled, stack)
+		}
+	}
+	return strings.Join(labelled, "\n\n")
+}
