@@ -466,6 +466,10 @@ func TestSecretsOfAwkwardShape(t *testing.T) {
 		{"user id with a line end", "Ann\nBo", "k1", phone("1"), "Unknown user Ann\nBo", []string{"Ann", "Bo"}},
 		{"form encoding", "a b@c.de", "k1", phone("1"), "q=a+b%40c.de", []string{"c.de"}},
 		{"cut in two by the end of the sample", "user-1", "abcdefgh", phone("1"), strings.Repeat("x", 190) + " abcdefgh", []string{"abcde"}},
+		{"user id with a line end, quoted", "Ann\nbob", "k1", phone("1"), `Unknown user "Ann\nbob"`, []string{"Ann", "bob"}},
+		{"user id with letters around it", "bob", "k1", phone("1"), "Unknown: userbobx", []string{"bob"}},
+		{"no spaces between words", "张三", "k1", phone("1"), "用户张三不在", []string{"张三"}},
+		{"sent with escapes", "user-1", "k1", courier.Profile{Extra: map[string]any{"a": json.RawMessage(`"\u0041nn"`)}}, "Hello Ann", []string{"Ann"}},
 		{"lower case escapes", "ü✓ü✓", "k1", phone("1"), "Unknown user %c3%bc%e2%9c%93%c3%bc%e2%9c%93", []string{"%c3%bc", "%e2%9c"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -511,6 +515,10 @@ func TestSecretsInSuccess(t *testing.T) {
 			return string(text)
 		},
 		"empty": func(echo, *http.Request) string { return "" },
+		"status that is an echo": func(e echo, _ *http.Request) string {
+			text, _ := json.Marshal(map[string]string{"status": e.request})
+			return string(text)
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newSecretWatch(t)

@@ -59,8 +59,11 @@ func (g *Gate) Enter(ctx context.Context) (attempt context.Context, done func(),
 	case <-opening:
 	case <-ctx.Done():
 	}
-	// Both may have come at once, and a context that has ended would dial.
-	return ctx, nil, ctx.Err()
+	// Both may have come at once, and an attempt that has ended would dial.
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
+	}
+	return ctx, nil, nil
 }
 
 // Chill makes the next attempt a first one: the pool has been emptied.
