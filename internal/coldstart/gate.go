@@ -59,9 +59,13 @@ func (g *Gate) Enter(ctx context.Context) (attempt context.Context, done func(),
 	case <-opening:
 	case <-ctx.Done():
 	}
-	// Both may have come at once, and an attempt that has ended would dial.
+	// Both may have come at once, as when all attempts run out of time together,
+	// and one that has ended would dial.
 	if err := ctx.Err(); err != nil {
 		return nil, nil, err
+	}
+	if deadline, ok := ctx.Deadline(); ok && !time.Now().Before(deadline) {
+		return nil, nil, context.DeadlineExceeded
 	}
 	return ctx, nil, nil
 }
