@@ -1,6 +1,8 @@
 package courier_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -105,7 +107,7 @@ func (r *coreRecorder) all() []coreRequest {
 	return slices.Clone(r.seen)
 }
 
-// coreOne returns the one request that arrived.
+// one returns the one request that arrived.
 func (r *coreRecorder) one(t *testing.T) coreRequest {
 	t.Helper()
 	seen := r.all()
@@ -329,20 +331,25 @@ func FuzzUserID(f *testing.F) {
 			f.Add(user.id)
 		}
 	}
+	// Without a network, but with the bytes that a server would read.
 	const prefix = "/base/v1/profiles/"
-	client := coreServe(f, func(w http.ResponseWriter, req *http.Request) {
+	client := coreClient(f, func(req *http.Request) (*http.Response, error) {
+		var wire bytes.Buffer
+		if err := req.Write(&wire); err != nil {
+			return nil, err
+		}
+		req, err := http.ReadRequest(bufio.NewReader(&wire))
+		if err != nil {
+			return nil, err
+		}
 		segment, ok := strings.CutPrefix(req.RequestURI, prefix)
 		id, err := url.PathUnescape(segment)
 		if !ok || err != nil || strings.ContainsAny(segment, "/?#") || segment == "." || segment == ".." {
-			http.Error(w, req.RequestURI, http.StatusNotAcceptable)
-			return
+			return coreAnswer(http.StatusNotAcceptable, req.RequestURI), nil
 		}
-		w.Header().Set("X-Seen", fmt.Sprintf("%x", id))
-	})
+		return coreAnswer(http.StatusOK, "", "X-Seen", id), nil
+	}, courier.WithBaseURL("https://courier.test/base/v1"), courier.WithMaxRetries(0))
 	f.Fuzz(func(t *testing.T, id string) {
-		if len(id) > 50_000 {
-			t.Skip("longer than a server's limit")
-		}
 		result, err := client.Profiles.Merge(t.Context(), id, courier.Profile{})
 		if id == "" || id == "." || id == ".." {
 			wantValidation(t, err, "userID")
@@ -351,8 +358,8 @@ func FuzzUserID(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%q: %v", id, err)
 		}
-		if got, want := result.Header.Get("X-Seen"), fmt.Sprintf("%x", id); got != want {
-			t.Errorf("%q: the server saw the id %s, want %s", id, got, want)
+		if got := result.Header.Get("X-Seen"); got != id {
+			t.Errorf("%q: the server saw the id %q", id, got)
 		}
 	})
 }

@@ -154,6 +154,8 @@ const (
 	maxMessage = 500
 	maxType    = 100
 	maxSample  = 200
+
+	maxSearched = 64 << 10 // of a request, for what a sample shares with it, in bytes
 )
 
 func (e *APIError) Error() string {
@@ -275,6 +277,9 @@ func oneLine(text string, limit int) string {
 // only words that look like prose and are nowhere in what was sent are kept; an
 // ellipsis stands for the others.
 func sample(text, sent string) string {
+	if len(sent) > maxSearched {
+		return "…" // the search would take longer than the call
+	}
 	text, sent = oneLine(text, maxSample), strings.ToLower(sent)
 	var b strings.Builder
 	hidden := false
@@ -290,7 +295,7 @@ func sample(text, sent string) string {
 		}
 		word := text[:end]
 		text = text[end:]
-		hide := len(word) > 1 && (!isProse(word) || strings.Contains(sent, strings.ToLower(word)))
+		hide := len(word) > 1 && (!isProse(word) || shares(strings.ToLower(word), sent))
 		if !hidden || !hide {
 			b.WriteString(between)
 		}
@@ -303,6 +308,20 @@ func sample(text, sent string) string {
 		hidden = hide
 	}
 	return strings.ReplaceAll(b.String(), "……", "…") // oneLine may have put one behind a hidden word
+}
+
+// shares reports whether word is in what was sent, or has a word of that in it.
+func shares(word, sent string) bool {
+	const shortest = 3 // in bytes; shorter ones are in other words by chance
+	if strings.Contains(sent, word) {
+		return true
+	}
+	for part := range strings.FieldsFuncSeq(sent, func(c rune) bool { return !isWordRune(c) }) {
+		if len(part) >= shortest && strings.Contains(word, part) {
+			return true
+		}
+	}
+	return false
 }
 
 func isWordRune(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) }

@@ -1174,6 +1174,21 @@ func TestGetDecodeCustom(t *testing.T) {
 			}
 		})
 	}
+	for profile, want := range map[string]map[string]int{
+		`{}`: nil, `{"custom":null}`: nil, `{"custom":{}}`: {}, `{"custom":{"a":1}}`: {"a": 1},
+	} {
+		got, err := apiClient(t, apiAnswer(200, `{"profile":`+profile+`}`)).Profiles.Get(t.Context(), "user-1")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var custom map[string]int
+		if err := got.Profile.DecodeCustom(&custom); err != nil {
+			t.Error(err)
+		}
+		if diff := cmp.Diff(want, custom); diff != "" {
+			t.Errorf("%s: custom (-want +got):\n%s", profile, diff)
+		}
+	}
 }
 
 func TestGetDecodeCustomErrors(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/courier-profiles/courier-go/internal/jsonobject"
@@ -81,8 +82,12 @@ func (r Result) Format(f fmt.State, verb rune) {
 	formatText(f, verb, fmt.Sprint("courier.Result", r.LogValue()))
 }
 
-// LogValue returns what Courier says, and what the Response does.
+// LogValue returns what Courier says, if it is a word, and what the Response
+// does.
 func (r Result) LogValue() slog.Value {
+	if !isIdentifier(strings.ToLower(r.Status)) {
+		r.Status = "…"
+	}
 	return slog.GroupValue(append(r.Response.LogValue().Group(), slog.String("result", r.Status))...)
 }
 
