@@ -46,11 +46,16 @@ type Client struct {
 	// Profiles has the operations.
 	Profiles *ProfilesService
 
+	core func() *core
+}
+
+// core is what a client and its services share. They have it behind a function,
+// the one thing that fmt does not look into: it prints all fields of a struct,
+// however private they are, and would show key and URL, and race with calls.
+type core struct {
 	*config
-	// base and setHeader, which sets the headers that every request has, are
-	// functions so that URL and API key are out of reach for fmt, which prints the
-	// fields of a struct however private they are.
-	base      func() url.URL
+	base *url.URL
+	// setHeader sets the headers that every request has.
 	setHeader func(header http.Header, hasBody bool)
 	transport http.RoundTripper
 	gate      *coldstart.Gate // nil if the transport is no http.Transport
@@ -65,10 +70,10 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	if err := checkAPIKey("apiKey", apiKey); err != nil {
 		return nil, err
 	}
-	c := &Client{config: defaultConfig()}
+	c := &core{config: defaultConfig()}
 	for _, opt := range opts {
 		if opt == nil {
-			return nil, invalid("opts", "an option is nil")
+			return nil, invalid("opts", "an option is nil: leave it out")
 		}
 		if err := opt(c.config); err != nil {
 			return nil, err
@@ -78,14 +83,16 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	c.base = func() url.URL { return *base }
-	c.baseURL = ""
-	c.setTransport(base.Scheme)
+	c.base = base
+	c.setTransport()
 	c.setHeader = headerSetter(apiKey, c.userAgent)
 	c.writers.New = func() any { return new(jsonobject.Writer) }
 	c.buffers.New = func() any { return new(bytes.Buffer) }
-	c.Profiles = &ProfilesService{client: c, Lists: &ListsService{client: c}}
-	return c, nil
+	shared := func() *core { return c }
+	return &Client{
+		Profiles: &ProfilesService{core: shared, Lists: &ListsService{core: shared}},
+		core:     shared,
+	}, nil
 }
 
 // NewClientFromEnv is [NewClient] with the API key from the environment variable
@@ -116,7 +123,7 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 	return NewClient(key, append([]Option{fromEnv}, opts...)...)
 }
 
-func (c *Client) setTransport(scheme string) {
+func (c *core) setTransport() {
 	if client := c.httpClient; client != nil {
 		c.transport = client.Transport
 		if client.Timeout > 0 && (c.timeout == 0 || client.Timeout < c.timeout) {
@@ -126,7 +133,7 @@ func (c *Client) setTransport(scheme string) {
 	if c.transport == nil {
 		c.transport = newPool(c.proxy)
 	}
-	if pool, ok := c.transport.(*http.Transport); ok && scheme == "https" {
+	if pool, ok := c.transport.(*http.Transport); ok && c.base.Scheme == "https" {
 		c.gate = &coldstart.Gate{Idle: pool.IdleConnTimeout}
 	}
 }
@@ -161,7 +168,8 @@ func headerSetter(apiKey, userAgent string) func(http.Header, bool) {
 }
 
 // CloseIdleConnections closes the connections of the pool that no call uses.
-func (c *Client) CloseIdleConnections() {
+func (client *Client) CloseIdleConnections() {
+	c := client.core()
 	if c.gate != nil {
 		c.gate.Chill()
 	}
@@ -194,7 +202,7 @@ type call struct {
 	body   []byte
 	result answer
 
-	client *Client
+	core   *core
 	policy retry.Policy
 	sent   http.Header
 
@@ -212,6 +220,7 @@ type call struct {
 	header   http.Header
 	text     string // the body of the answer
 	tooLong  bool   // the body of the answer goes on behind text
+	cutOff   bool   // the body of the answer ended in an error
 	err      error  // why no whole answer came
 
 	retryAfter    time.Duration // what the answer asked for
@@ -223,8 +232,8 @@ type call struct {
 
 // do is the way of every call: it sends the request, again if need be, and reads
 // the answer into the result, or returns the error that it stands for.
-func (c *Client) do(ctx context.Context, k *call, opts []RequestOption) error {
-	k.client = c
+func (c *core) do(ctx context.Context, k *call, opts []RequestOption) error {
+	k.core = c
 	if err := k.prepare(ctx, opts); err != nil {
 		return err
 	}
@@ -267,7 +276,7 @@ func (k *call) prepare(ctx context.Context, opts []RequestOption) error {
 	case ".", "..":
 		return invalid("userID", "the user ids . and .. cannot be sent: in a path they mean another resource")
 	}
-	k.url = k.client.base()
+	k.url = *k.core.base
 	if segment := escapeSegment(k.userID); segment != k.userID || k.url.RawPath != "" {
 		k.url.RawPath = k.url.EscapedPath() + "/profiles/" + segment + k.op.suffix
 	}
@@ -275,10 +284,10 @@ func (k *call) prepare(ctx context.Context, opts []RequestOption) error {
 	k.url.RawQuery = k.query
 
 	req := request{operation: k.op, header: make(http.Header, 8)}
-	k.client.setHeader(req.header, k.body != nil)
+	k.core.setHeader(req.header, k.body != nil)
 	for _, opt := range opts {
 		if opt == nil {
-			return invalid("opts", "an option is nil")
+			return invalid("opts", "an option is nil: leave it out")
 		}
 		if err := opt(&req); err != nil {
 			return err
@@ -323,14 +332,17 @@ func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
 	}
 	k.attempts++
 	k.started = time.Now()
-	k.status, k.header, k.text, k.tooLong, k.waiting = 0, nil, "", false, false
-	if k.client.timeout > 0 {
+	k.status, k.header, k.text, k.tooLong, k.cutOff, k.waiting = 0, nil, "", false, false, false
+	if k.core.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, k.client.timeout)
+		ctx, cancel = context.WithTimeout(ctx, k.core.timeout)
 		defer cancel()
 	}
 	if k.err = k.send(ctx, req); k.err != nil {
 		return nil, k.err
+	}
+	if k.cutOff {
+		k.ended = req.Context().Err()
 	}
 	// Without the headers, because http.Client would follow a Location or fail
 	// on it.
@@ -342,8 +354,8 @@ var errNoResponse = errors.New("the transport returned neither an answer nor an 
 
 // send sends the request once and reads the answer.
 func (k *call) send(ctx context.Context, req *http.Request) error {
-	if k.client.gate != nil {
-		first, done, err := k.client.gate.Enter(ctx)
+	if k.core.gate != nil {
+		first, done, err := k.core.gate.Enter(ctx)
 		if err != nil {
 			return err
 		}
@@ -357,7 +369,7 @@ func (k *call) send(ctx context.Context, req *http.Request) error {
 		req.GetBody = k.newBody
 		req.Body, _ = k.newBody()
 	}
-	resp, err := k.client.transport.RoundTrip(req)
+	resp, err := k.core.transport.RoundTrip(req)
 	if err != nil {
 		return schemeMismatch(err)
 	}
@@ -390,7 +402,7 @@ func (k *call) readAnswer(resp *http.Response) error {
 	if success {
 		limit = maxSuccess
 	}
-	buffer := k.client.buffers.Get().(*bytes.Buffer)
+	buffer := k.core.buffers.Get().(*bytes.Buffer)
 	buffer.Reset()
 	if resp.Body != nil {
 		defer resp.Body.Close()
@@ -398,16 +410,18 @@ func (k *call) readAnswer(resp *http.Response) error {
 	// The body of 101 is the connection, which may never end.
 	if resp.Body != nil && resp.StatusCode != http.StatusSwitchingProtocols {
 		k.limited = io.LimitedReader{R: resp.Body, N: int64(limit) + 1}
-		if _, err := buffer.ReadFrom(&k.limited); err != nil && success {
+		_, err := buffer.ReadFrom(&k.limited)
+		if err != nil && success {
 			return err
 		}
+		k.cutOff = err != nil
 	}
 	k.status, k.header = resp.StatusCode, resp.Header
 	k.retryAfter, k.hasRetryAfter = retry.After(k.header, time.Now())
 	k.tooLong = buffer.Len() > limit
 	k.text = string(buffer.Next(limit))
 	if buffer.Cap() <= maxPooled {
-		k.client.buffers.Put(buffer)
+		k.core.buffers.Put(buffer)
 	}
 	return nil
 }
@@ -432,7 +446,7 @@ func waitMin(wait, _ time.Duration, _ int, _ *http.Response) time.Duration { ret
 
 // next decides whether there is another attempt, and after which wait.
 func (k *call) next(ctx context.Context) (wait time.Duration, again bool) {
-	c := k.client
+	c := k.core
 	if k.err == nil && !retry.Idempotent.Status(k.status) {
 		c.budget.Give()
 		return 0, false
@@ -471,7 +485,7 @@ func (k *call) retryable() bool {
 
 // report tells the logger and the observer of the last attempt.
 func (k *call) report(ctx context.Context, wait time.Duration, again bool) {
-	c := k.client
+	c := k.core
 	if c.logger == nil && c.observer == nil {
 		return
 	}
@@ -566,7 +580,7 @@ func (k *call) decode() error {
 }
 
 // write does a call that is answered with a Result.
-func (c *Client) write(ctx context.Context, op *operation, userID string, body []byte, opts []RequestOption) (*Result, error) {
+func (c *core) write(ctx context.Context, op *operation, userID string, body []byte, opts []RequestOption) (*Result, error) {
 	result := new(Result)
 	if err := c.do(ctx, &call{op: op, userID: userID, body: body, result: result}, opts); err != nil {
 		return nil, err
@@ -576,7 +590,7 @@ func (c *Client) write(ctx context.Context, op *operation, userID string, body [
 
 // encode returns what write writes, in memory of its own: net/http may go on
 // reading a body after its answer has come, so that it cannot be pooled.
-func (c *Client) encode(write func(*jsonobject.Writer)) ([]byte, error) {
+func (c *core) encode(write func(*jsonobject.Writer)) ([]byte, error) {
 	w := c.writers.Get().(*jsonobject.Writer)
 	w.Reset()
 	write(w)

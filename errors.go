@@ -49,8 +49,8 @@ func validationError(err error) error {
 //	404 *NotFoundError         409 *ConflictError         413 *PayloadTooLargeError
 //	429 *RateLimitError        5xx *ServerError           others *APIError itself
 //
-// When the context ended while the call waited for a retry, errors.Is finds the
-// context's error in it too.
+// When the context ended while the call waited for a retry, or for the rest of
+// the body, errors.Is finds the context's error in it too.
 //
 // However it is printed or logged, an APIError shows what Error shows, and no
 // header or body.
@@ -66,7 +66,8 @@ type APIError struct {
 	Header    http.Header // of the answer
 	Body      []byte      // of the answer, up to 1 MiB
 
-	// ended is the context's error if that kept the call from a retry.
+	// ended is the context's error if that kept the call from a retry, or from the
+	// rest of the body.
 	ended error
 }
 
@@ -174,13 +175,13 @@ func (e *APIError) Error() string {
 		text += ": " + detail
 	}
 	if e.ended != nil {
-		text += " (no further retry: " + e.ended.Error() + ")"
+		text += " (" + e.ended.Error() + ")"
 	}
 	return text
 }
 
 // Unwrap returns the error of the context if it ended while the call waited for
-// a retry, or nil.
+// a retry or for the rest of the body, or nil.
 func (e *APIError) Unwrap() error { return e.ended }
 
 // readBody takes type and message from the answer's body, or else a sample of
@@ -388,7 +389,7 @@ func (e APIError) LogValue() slog.Value {
 		slog.Int("status", e.StatusCode),
 		slog.String("type", oneLine(e.Type, maxType)),
 		slog.String("message", oneLine(e.Message, maxMessage)),
-		slog.String("request_id", e.RequestID),
+		slog.String("request_id", oneLine(e.RequestID, maxType)),
 		slog.Int("attempts", e.Attempts),
 	)
 }

@@ -18,7 +18,7 @@ import (
 // is at [ProfilesService.Lists]. The errors of its methods are those of
 // [ProfilesService.Merge].
 type ListsService struct {
-	client *Client
+	core func() *core
 }
 
 var (
@@ -152,7 +152,7 @@ func (s *ListsService) Page(ctx context.Context, userID, cursor string, opts ...
 		query = url.Values{"cursor": {cursor}}.Encode()
 	}
 	page := new(SubscriptionPage)
-	if err := s.client.do(ctx, &call{op: &listSubscriptions, userID: userID, query: query, result: page}, opts); err != nil {
+	if err := s.core().do(ctx, &call{op: &listSubscriptions, userID: userID, query: query, result: page}, opts); err != nil {
 		return nil, err
 	}
 	return page, nil
@@ -216,7 +216,7 @@ func (s *ListsService) Subscribe(ctx context.Context, userID string, lists []Lis
 	if len(lists) == 0 {
 		return nil, invalid("lists", "there is no list to subscribe to")
 	}
-	body, err := s.client.encode(func(w *jsonobject.Writer) {
+	body, err := s.core().encode(func(w *jsonobject.Writer) {
 		w.Raw(`{"lists":`)
 		jsonobject.List(w, lists, func(l ListSubscription) { l.writeJSON(w) })
 		w.Raw(`}`)
@@ -224,7 +224,7 @@ func (s *ListsService) Subscribe(ctx context.Context, userID string, lists []Lis
 	if err != nil {
 		return nil, err
 	}
-	return s.client.write(ctx, &subscribe, userID, body, opts)
+	return s.core().write(ctx, &subscribe, userID, body, opts)
 }
 
 func (l *ListSubscription) writeJSON(w *jsonobject.Writer) {
@@ -247,5 +247,5 @@ func (l *ListSubscription) writeJSON(w *jsonobject.Writer) {
 // UnsubscribeAll ends all subscriptions of the user (DELETE
 // /profiles/{user_id}/lists). It is safe to retry, and is retried.
 func (s *ListsService) UnsubscribeAll(ctx context.Context, userID string, opts ...RequestOption) (*Result, error) {
-	return s.client.write(ctx, &unsubscribeAll, userID, nil, opts)
+	return s.core().write(ctx, &unsubscribeAll, userID, nil, opts)
 }

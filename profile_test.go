@@ -1310,7 +1310,7 @@ func TestProfileCompares(t *testing.T) {
 func TestProfileString(t *testing.T) {
 	p := courier.Profile{Email: courier.Set("<a@example.com>"), PhoneNumber: courier.Null[string](), Extra: map[string]any{"n": json.Number("1.0")}}
 	const want = `{"email":"<a@example.com>","phone_number":null,"n":1.0}`
-	for _, got := range []string{p.String(), fmt.Sprint(p), fmt.Sprintf("%s", &p), fmt.Sprintf("%+v", p)} {
+	for _, got := range []string{p.String(), fmt.Sprint(p), fmt.Sprintf("%v", &p), fmt.Sprintf("%+v", p)} {
 		if got != want {
 			t.Errorf("got %s, want %s", got, want)
 		}

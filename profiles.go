@@ -19,7 +19,7 @@ type ProfilesService struct {
 	// Lists has the operations on a user's list subscriptions.
 	Lists *ListsService
 
-	client *Client
+	core func() *core
 }
 
 var (
@@ -56,7 +56,7 @@ type GetResult struct {
 // a [*NotFoundError]. The other errors are those of [ProfilesService.Merge].
 func (s *ProfilesService) Get(ctx context.Context, userID string, opts ...RequestOption) (*GetResult, error) {
 	result := new(GetResult)
-	if err := s.client.do(ctx, &call{op: &getProfile, userID: userID, result: result}, opts); err != nil {
+	if err := s.core().do(ctx, &call{op: &getProfile, userID: userID, result: result}, opts); err != nil {
 		return nil, err
 	}
 	return result, nil
@@ -84,11 +84,11 @@ func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Pr
 // when Courier cannot have acted on it: on status 429 and 503, and when no
 // connection could be made.
 func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchOp, opts ...RequestOption) (*Result, error) {
-	body, err := s.client.encode(func(w *jsonobject.Writer) { writePatch(w, ops) })
+	body, err := s.core().encode(func(w *jsonobject.Writer) { writePatch(w, ops) })
 	if err != nil {
 		return nil, err
 	}
-	return s.client.write(ctx, &patchProfile, userID, body, opts)
+	return s.core().write(ctx, &patchProfile, userID, body, opts)
 }
 
 // Delete deletes the user's profile (DELETE /profiles/{user_id}). List
@@ -97,11 +97,11 @@ func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchO
 // Delete is safe to retry, and is retried. The errors are those of
 // [ProfilesService.Merge].
 func (s *ProfilesService) Delete(ctx context.Context, userID string, opts ...RequestOption) (*Result, error) {
-	return s.client.write(ctx, &deleteProfile, userID, nil, opts)
+	return s.core().write(ctx, &deleteProfile, userID, nil, opts)
 }
 
 func (s *ProfilesService) write(ctx context.Context, op *operation, userID string, profile *Profile, opts []RequestOption) (*Result, error) {
-	body, err := s.client.encode(func(w *jsonobject.Writer) {
+	body, err := s.core().encode(func(w *jsonobject.Writer) {
 		w.Raw(`{"profile":`)
 		profile.writeJSON(w)
 		w.Raw(`}`)
@@ -109,7 +109,7 @@ func (s *ProfilesService) write(ctx context.Context, op *operation, userID strin
 	if err != nil {
 		return nil, err
 	}
-	return s.client.write(ctx, op, userID, body, opts)
+	return s.core().write(ctx, op, userID, body, opts)
 }
 
 func (g *GetResult) readJSON(r *jsonobject.Reader) bool {

@@ -271,8 +271,7 @@ func TestOperationRefusesUserIDs(t *testing.T) {
 				t.Errorf("%q: result %v, error %v", id, result, err)
 			}
 		}
-		//lint:ignore SA1012 that is what is tested
-		result, err := op.call(nil, client, "user-1") //nolint:staticcheck
+		result, err := op.call(nil, client, "user-1")
 		var refused *courier.ValidationError
 		if !errors.As(err, &refused) || refused.Field != "ctx" || result != nil {
 			t.Errorf("nil context: result %v, error %v", result, err)

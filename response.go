@@ -42,7 +42,7 @@ func (r Response) Format(f fmt.State, verb rune) {
 func (r Response) LogValue() slog.Value {
 	return slog.GroupValue(
 		slog.Int("status", r.StatusCode),
-		slog.String("request_id", r.RequestID),
+		slog.String("request_id", oneLine(r.RequestID, maxType)),
 		slog.Int("attempts", r.Attempts),
 	)
 }
