@@ -62,7 +62,8 @@ func (v preferencesValue) ReadJSON(r *jsonobject.Reader) (ok bool) {
 func (s *Subscription) writeJSON(w *jsonobject.Writer)     { subscriptionObject.Write(w, s) }
 func (s *Subscription) readJSON(r *jsonobject.Reader) bool { return subscriptionObject.Read(r, s) }
 
-// MarshalJSON writes the subscription as Courier does.
+// MarshalJSON writes the subscription as Courier does: times in UTC, to the
+// millisecond.
 func (s Subscription) MarshalJSON() ([]byte, error) { return marshal(s.writeJSON) }
 
 // UnmarshalJSON reads a JSON object.

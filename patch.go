@@ -85,6 +85,9 @@ func (o *PatchOp) writeJSON(w *jsonobject.Writer) {
 	w.Raw("}")
 }
 
+// MarshalJSON writes the operation as Courier takes it.
+func (o PatchOp) MarshalJSON() ([]byte, error) { return marshal(o.writeJSON) }
+
 func writePointer(w *jsonobject.Writer, key, pointer string) {
 	w.Key(key)
 	w.String(pointer)

@@ -79,8 +79,9 @@ func (f *Field[T]) UnmarshalJSON(text []byte) error {
 // under its key as well, and the field is not there. Extra and Custom hold what
 // encoding/json would put there, but for numbers, which are [json.Number] and
 // so keep every digit, and for what Go cannot hold as text (half of a surrogate
-// pair, "\ud800"), which is [json.RawMessage]. To change such a member, delete
-// it from Extra and set its field: a key in both is a [ValidationError].
+// pair, "\ud800"), which is [json.RawMessage]; as a key of the profile itself
+// such text is an error. To change such a member, delete it from Extra and set
+// its field: a key in both is a [ValidationError].
 //
 // Writing, Extra and Custom take any value that encoding/json can write.
 //

@@ -562,7 +562,7 @@ func TestProfileRoundTripOfDuplicates(t *testing.T) {
 			for _, first := range values {
 				for _, second := range values {
 					tries = append(tries, []string{first, second})
-					for _, third := range values[:4] {
+					for _, third := range values[:3] {
 						tries = append(tries, []string{first, second, third})
 					}
 				}
@@ -785,7 +785,7 @@ func (r randomProfiles) string(halves bool) string {
 }
 
 func TestProfileRoundTripOfRandomDocuments(t *testing.T) {
-	const documents = 3000
+	const documents = 2000
 	random := newRandomProfiles(5)
 	misfits := 0
 	for i := range documents {

@@ -39,7 +39,8 @@ type Fault struct {
 	Delay time.Duration
 
 	// Reset closes the connection without an answer (a TCP reset; over HTTP/2 a
-	// reset stream). The request is lost: it changes nothing.
+	// reset stream). The request is lost: it changes nothing. On a connection that
+	// was used before, net/http sends a GET again by itself.
 	Reset bool
 
 	// CutOff announces the whole body and closes the connection after half of

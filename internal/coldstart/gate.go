@@ -23,8 +23,9 @@ type Gate struct {
 	// Idle is how long the pool keeps an unused connection; 0 is for ever.
 	Idle time.Duration
 
-	warm     atomic.Bool
-	lastUsed atomic.Int64 // Unix time in nanoseconds
+	// lastUsed is a Unix time in nanoseconds, or 0 while the client is cold. One
+	// value, because nobody may see one half of a change.
+	lastUsed atomic.Int64
 
 	mu      sync.Mutex
 	opening chan struct{} // closed when the others may go; nil while nobody is first
@@ -35,9 +36,7 @@ type Gate struct {
 // ended. The error is that of ctx.
 func (g *Gate) Enter(ctx context.Context) (attempt context.Context, done func(), err error) {
 	now := time.Now().UnixNano()
-	idle := now - g.lastUsed.Swap(now)
-	stale := g.Idle > 0 && idle >= int64(g.Idle)
-	if g.warm.Load() && !stale {
+	if g.isWarm(now) {
 		return ctx, nil, nil
 	}
 
@@ -45,10 +44,10 @@ func (g *Gate) Enter(ctx context.Context) (attempt context.Context, done func(),
 	opening := g.opening
 	if opening == nil {
 		defer g.mu.Unlock()
-		if g.warm.Load() && !stale {
+		if g.isWarm(now) {
 			return ctx, nil, nil
 		}
-		g.warm.Store(false)
+		g.lastUsed.Store(0)
 		g.opening = make(chan struct{})
 		f := &first{gate: g, opening: g.opening}
 		return httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: f.gotConn}), f.done, nil
@@ -70,8 +69,19 @@ func (g *Gate) Enter(ctx context.Context) (attempt context.Context, done func(),
 	return ctx, nil, nil
 }
 
+// isWarm reports whether there is a connection, and if so notes its use.
+func (g *Gate) isWarm(now int64) bool {
+	last := g.lastUsed.Load()
+	if last == 0 || g.Idle > 0 && now-last >= int64(g.Idle) {
+		return false
+	}
+	// If this fails, somebody else has used the connection or closed it.
+	g.lastUsed.CompareAndSwap(last, now)
+	return true
+}
+
 // Chill makes the next attempt a first one: the pool has been emptied.
-func (g *Gate) Chill() { g.warm.Store(false) }
+func (g *Gate) Chill() { g.lastUsed.Store(0) }
 
 // open lets the attempts go that wait for opening to be closed.
 func (g *Gate) open(opening chan struct{}, warm bool) {
@@ -79,7 +89,9 @@ func (g *Gate) open(opening chan struct{}, warm bool) {
 	defer g.mu.Unlock()
 	if g.opening == opening {
 		g.opening = nil
-		g.warm.Store(warm)
+		if warm {
+			g.lastUsed.Store(time.Now().UnixNano())
+		}
 		close(opening)
 	}
 }

@@ -152,7 +152,7 @@ func TestGateOpens(t *testing.T) {
 				if tt.after > 0 {
 					time.Sleep(tt.after - 1)
 					f.through(t, 0)
-					time.Sleep(1)
+					time.Sleep(time.Nanosecond)
 				}
 				f.through(t, 20)
 
@@ -202,7 +202,7 @@ func TestGateContextEnds(t *testing.T) {
 		if n := hasty.errs.Load(); n != 0 {
 			t.Errorf("%d followers have gone before their time", n)
 		}
-		time.Sleep(1)
+		time.Sleep(time.Nanosecond)
 		synctest.Wait()
 		if n := hasty.errs.Load(); n != 3 {
 			t.Errorf("%d followers have gone when their time ended, want 3", n)

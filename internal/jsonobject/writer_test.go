@@ -185,6 +185,8 @@ func TestWriterRefuses(t *testing.T) {
 		{"pointer to string", &bad},
 		{"struct", inner{Text: bad}},
 		{"pointer to struct", &inner{Text: bad}},
+		{"struct, behind a backslash", inner{Text: canary + "\\\xff"}},
+		{"struct, behind the six characters", inner{Text: canary + `\ufffd` + "\xff"}},
 		{"list in a struct", inner{List: []string{bad}}},
 		{"map key in a struct", inner{Map: map[string]string{bad: ""}}},
 		{"raw JSON in a struct", inner{Raw: json.RawMessage(`"` + bad + `"`)}},

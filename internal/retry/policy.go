@@ -70,7 +70,7 @@ func permanent(err error) bool {
 	}
 	// The other side refuses our certificate, or the lack of one. The alert has a
 	// type that crypto/tls keeps to itself.
-	if errors.As(err, &op) && op.Op == "remote error" && strings.Contains(op.Err.Error(), "certificate") {
+	if errors.As(err, &op) && op.Op == "remote error" && op.Err != nil && strings.Contains(op.Err.Error(), "certificate") {
 		return true
 	}
 	return errors.As(err, &verification) || errors.As(err, &authority) || errors.As(err, &hostname) ||
