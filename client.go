@@ -7,6 +7,7 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -141,6 +142,7 @@ func (c *core) setTransport() {
 func newPool(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
 	return &http.Transport{
 		Proxy:               proxy,
+		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
 		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: 1024,
 		IdleConnTimeout:     90 * time.Second,
@@ -594,12 +596,11 @@ func (c *core) encode(write func(*jsonobject.Writer)) ([]byte, error) {
 	w := c.writers.Get().(*jsonobject.Writer)
 	w.Reset()
 	write(w)
+	if cap(w.Bytes()) <= maxPooled {
+		defer c.writers.Put(w)
+	}
 	if err := w.Err(); err != nil {
 		return nil, validationError(err)
 	}
-	body := bytes.Clone(w.Bytes())
-	if cap(body) <= maxPooled {
-		c.writers.Put(w)
-	}
-	return body, nil
+	return bytes.Clone(w.Bytes()), nil
 }

@@ -208,7 +208,8 @@ func isIdentifier(text string) bool {
 // attempt took too long, or the context ended. Whether Courier acted on the
 // request is not known, unless Attempts is 0.
 //
-// [errors.Is] finds [context.Canceled] and [context.DeadlineExceeded] in it.
+// [errors.Is] finds [context.Canceled] and [context.DeadlineExceeded] in it; the
+// latter also when the last attempt took longer than [WithTimeout].
 // The text shows causes of the packages net, crypto/tls, crypto/x509 and
 // context, and of others only the type, because a transport may have put the
 // URL into them.
@@ -360,7 +361,7 @@ func describe(err error) string {
 func isHarmless(err error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
 		switch err {
-		case context.Canceled, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch:
+		case context.Canceled, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch, errNoResponse:
 			return true
 		}
 		t := reflect.TypeOf(err)
@@ -396,6 +397,14 @@ func (e APIError) LogValue() slog.Value {
 
 // MarshalJSON writes what LogValue returns.
 func (e APIError) MarshalJSON() ([]byte, error) { return marshalLogValue(e) }
+
+// LogValue returns what that of APIError does, and the time to wait.
+func (e RateLimitError) LogValue() slog.Value {
+	return slog.GroupValue(append(e.APIError.LogValue().Group(), slog.Duration("retry_after", e.RetryAfter))...)
+}
+
+// MarshalJSON writes what LogValue returns, the time in nanoseconds.
+func (e RateLimitError) MarshalJSON() ([]byte, error) { return marshalLogValue(e) }
 
 // Format prints what Error returns, whatever the verb.
 func (e ConnectionError) Format(f fmt.State, verb rune) { formatText(f, verb, e.Error()) }

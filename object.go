@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"strings"
 
 	"github.com/courier-profiles/courier-go/internal/jsonobject"
@@ -44,7 +43,7 @@ func (c *codec[T]) WriteJSON(w *jsonobject.Writer) {
 	case object:
 		v.writeJSON(w)
 	default:
-		writeAny(w, v)
+		w.Any(c.value)
 	}
 }
 
@@ -97,19 +96,6 @@ func decodeAny(text string, v any) bool {
 	decoder := json.NewDecoder(strings.NewReader(text))
 	decoder.UseNumber()
 	return decoder.Decode(v) == nil
-}
-
-// writeAny writes what the pointer v points to. In a merge the null of a nil map
-// or slice would remove what is there.
-func writeAny(w *jsonobject.Writer, v any) {
-	switch value := reflect.ValueOf(v).Elem(); {
-	case value.Kind() == reflect.Map && value.IsNil():
-		w.Raw("{}")
-	case value.Kind() == reflect.Slice && value.IsNil():
-		w.Raw("[]")
-	default:
-		w.Any(value.Interface())
-	}
 }
 
 // readList reads an array of what read reads; ok is false if anything does not

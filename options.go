@@ -72,6 +72,8 @@ func WithInsecureHTTP() Option {
 //
 // The default pool has room for hundreds of calls in flight, speaks HTTP/2, and
 // uses no proxy; a Transport with Proxy set to [http.ProxyFromEnvironment] does.
+// A cold client waits for its first connection, in place of dialling for every
+// call, only where the Transport is an [*http.Transport].
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) error {
 		if client == nil {
@@ -106,7 +108,7 @@ func WithMaxRetries(retries int) Option {
 
 // WithRetryWait sets the bounds of the wait before a retry. Wait n is drawn
 // evenly from min to the smaller of max and min × 2ⁿ (full jitter above a
-// floor). The defaults are 0.5 s and 8 s.
+// floor); with a min of 0 there is no wait. The defaults are 0.5 s and 8 s.
 func WithRetryWait(min, max time.Duration) Option {
 	return func(c *config) error {
 		c.minWait, c.maxWait = min, max
@@ -235,7 +237,8 @@ func WithIdempotencyKey(key string) RequestOption {
 }
 
 // WithIdempotencyExpiration sets when Courier forgets the idempotency key of
-// the call: 24 hours to 1 year ahead. It is sent in milliseconds.
+// the call: 24 hours to 1 year ahead, says the API reference. Only a time that
+// has passed is refused here. It is sent in milliseconds.
 func WithIdempotencyExpiration(at time.Time) RequestOption {
 	return func(r *request) error {
 		const option = "WithIdempotencyExpiration"
@@ -255,8 +258,8 @@ func (r *request) keyedOnly(option string) error {
 }
 
 // WithHeader sets a header of the request, replacing one of that name. It
-// refuses the headers that this package answers for: Authorization, Host,
-// Accept-Encoding, Content-… and those of idempotency.
+// refuses the headers that the client answers for: Authorization, Host,
+// Accept-Encoding, Content-…, those of idempotency and those of the connection.
 func WithHeader(key, value string) RequestOption {
 	return func(r *request) error {
 		const option = "WithHeader"
@@ -266,7 +269,7 @@ func WithHeader(key, value string) RequestOption {
 			return invalid(option, "the name is no header name")
 		case value != "" && !isHeaderText(value):
 			return invalid(option, "the value of "+name+" holds more than printable ASCII characters")
-		case name == "Authorization", name == "Host", name == "Accept-Encoding", strings.HasPrefix(name, "Content-"):
+		case isOurs(name):
 			return invalid(option, name+" is set by the client")
 		case strings.Contains(name, "Idempotency"):
 			return invalid(option, "use WithIdempotencyKey and WithIdempotencyExpiration")
@@ -274,6 +277,17 @@ func WithHeader(key, value string) RequestOption {
 		r.header[name] = []string{value}
 		return nil
 	}
+}
+
+// isOurs reports whether the client, or net/http for the connection (RFC 9110,
+// section 7.6.1), answers for a header.
+func isOurs(name string) bool {
+	switch name {
+	case "Authorization", "Host", "Accept-Encoding",
+		"Connection", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Upgrade":
+		return true
+	}
+	return strings.HasPrefix(name, "Content-") || strings.HasPrefix(name, "Proxy-")
 }
 
 // isHeaderText reports whether text can be sent as a header's value and arrive

@@ -83,7 +83,9 @@ func (f *Field[T]) UnmarshalJSON(text []byte) error {
 // such text is an error. To change such a member, delete it from Extra and set
 // its field: a key in both is a [ValidationError].
 //
-// Writing, Extra and Custom take any value that encoding/json can write.
+// Writing, Extra and Custom take any value that encoding/json can write. A nil
+// map or slice in them is {} or [], and only nil itself is null; inside a struct
+// of yours encoding/json decides.
 //
 // The facts are from the API reference of Courier's Profiles API and from
 // OpenID Connect Core 1.0, section 5.1.

@@ -2,9 +2,11 @@ package jsonobject
 
 import (
 	"bytes"
+	"encoding"
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"slices"
 	"strconv"
 	"unicode/utf8"
@@ -119,9 +121,9 @@ func (w *Writer) String(text string) {
 func (w *Writer) Bool(value bool) { w.buf = strconv.AppendBool(w.buf, value) }
 
 // Any appends any value. The types that Reader.Any gives, and Go's common
-// numbers, are written by this package: numbers to the last digit, keys sorted,
-// a nil map as {} and a nil list as [], because in a merge null would remove
-// what is there. Every other type is written as encoding/json writes it.
+// numbers, are written by this package: numbers to the last digit, keys sorted.
+// Every other type is written as encoding/json writes it, but for a nil map or
+// slice, which is {} or [], because in a merge null would remove what is there.
 func (w *Writer) Any(value any) {
 	switch v := value.(type) {
 	case nil:
@@ -233,6 +235,10 @@ func (w *Writer) rawMessage(raw json.RawMessage) {
 }
 
 func (w *Writer) other(value any) {
+	if empty := emptyOf(value); empty != "" {
+		w.Raw(empty)
+		return
+	}
 	var out bytes.Buffer
 	encoder := json.NewEncoder(&out)
 	encoder.SetEscapeHTML(false)
@@ -247,6 +253,22 @@ func (w *Writer) other(value any) {
 		return
 	}
 	w.buf = append(w.buf, text...)
+}
+
+// emptyOf returns {} for a nil map and [] for a nil slice that encoding/json
+// would write as null; and otherwise nothing.
+func emptyOf(value any) string {
+	switch value.(type) {
+	case json.Marshaler, encoding.TextMarshaler, []byte:
+		return ""
+	}
+	switch v := reflect.ValueOf(value); {
+	case v.Kind() == reflect.Map && v.IsNil():
+		return "{}"
+	case v.Kind() == reflect.Slice && v.IsNil():
+		return "[]"
+	}
+	return ""
 }
 
 // wasReplaced reports whether encoding/json has met a byte that is not UTF-8 and
