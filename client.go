@@ -61,7 +61,8 @@ type core struct {
 	transport http.RoundTripper
 	gate      *coldstart.Gate // nil if the transport is no http.Transport
 	budget    retry.Budget
-	writers   sync.Pool // of *jsonobject.Writer, for the bodies of requests
+	profiles  sync.Pool // of *Profile, for the bodies of requests
+	writers   sync.Pool // of *jsonobject.Writer, for the same
 	buffers   sync.Pool // of *bytes.Buffer, for the bodies of answers
 }
 
@@ -87,6 +88,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	c.base = base
 	c.setTransport()
 	c.setHeader = headerSetter(apiKey, c.userAgent)
+	c.profiles.New = func() any { return new(Profile) }
 	c.writers.New = func() any { return new(jsonobject.Writer) }
 	c.buffers.New = func() any { return new(bytes.Buffer) }
 	shared := func() *core { return c }

@@ -41,7 +41,7 @@ var (
 // and the other answers, each with an [*APIError] in it, a [*ConnectionError],
 // or an [*UnexpectedResponseError].
 func (s *ProfilesService) Merge(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
-	return s.write(ctx, &mergeProfile, userID, &profile, opts)
+	return s.write(ctx, &mergeProfile, userID, profile, opts)
 }
 
 // GetResult is the answer to [ProfilesService.Get]. Printed or logged, it shows
@@ -70,7 +70,7 @@ func (s *ProfilesService) Get(ctx context.Context, userID string, opts ...Reques
 // Replace is safe to retry, and is retried. The errors are those of
 // [ProfilesService.Merge].
 func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
-	return s.write(ctx, &replaceProfile, userID, &profile, opts)
+	return s.write(ctx, &replaceProfile, userID, profile, opts)
 }
 
 // Patch applies ops to the user's profile, in their order, all or none (PATCH
@@ -100,16 +100,23 @@ func (s *ProfilesService) Delete(ctx context.Context, userID string, opts ...Req
 	return s.core().write(ctx, &deleteProfile, userID, nil, opts)
 }
 
-func (s *ProfilesService) write(ctx context.Context, op *operation, userID string, profile *Profile, opts []RequestOption) (*Result, error) {
-	body, err := s.core().encode(func(w *jsonobject.Writer) {
+func (s *ProfilesService) write(ctx context.Context, op *operation, userID string, profile Profile, opts []RequestOption) (*Result, error) {
+	c := s.core()
+	// The tables' functions would move the profile to the heap, 2 kB for each
+	// call, so they are given a copy that is there already.
+	copied := c.profiles.Get().(*Profile)
+	*copied = profile
+	body, err := c.encode(func(w *jsonobject.Writer) {
 		w.Raw(`{"profile":`)
-		profile.writeJSON(w)
+		copied.writeJSON(w)
 		w.Raw(`}`)
 	})
+	*copied = Profile{}
+	c.profiles.Put(copied)
 	if err != nil {
 		return nil, err
 	}
-	return s.core().write(ctx, op, userID, body, opts)
+	return c.write(ctx, op, userID, body, opts)
 }
 
 func (g *GetResult) readJSON(r *jsonobject.Reader) bool {
