@@ -58,6 +58,9 @@ type core struct {
 	base *url.URL
 	// setHeader sets the headers that every request has.
 	setHeader func(header http.Header, hasBody bool)
+	// noHeader stays empty. http.Client clones the headers it is given, so that
+	// those of a call are added behind it.
+	noHeader  http.Header
 	transport http.RoundTripper
 	gate      *coldstart.Gate // nil if the transport is no http.Transport
 	budget    retry.Budget
@@ -86,6 +89,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	c.base = base
+	c.noHeader = http.Header{}
 	c.setTransport()
 	c.setHeader = headerSetter(apiKey, c.userAgent)
 	c.profiles.New = func() any { return new(Profile) }
@@ -251,7 +255,7 @@ func (c *core) do(ctx context.Context, k *call, opts []RequestOption) error {
 	k.loop.Backoff = waitMin
 	k.loop.ErrorHandler = retryablehttp.PassthroughErrorHandler
 	request := http.Request{
-		Method: k.op.method, URL: &k.url, Host: k.url.Host, Header: k.sent,
+		Method: k.op.method, URL: &k.url, Host: k.url.Host, Header: c.noHeader,
 		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		ContentLength: int64(len(k.body)),
 	}
@@ -369,6 +373,7 @@ func (k *call) send(ctx context.Context, req *http.Request) error {
 		}
 	}
 	req = req.WithContext(ctx)
+	req.Header = k.sent
 	if k.body != nil {
 		req.GetBody = k.newBody
 		req.Body, _ = k.newBody()
