@@ -548,6 +548,55 @@ type coldAddr struct{}
 func (coldAddr) Network() string { return "pipe" }
 func (coldAddr) String() string  { return "127.0.0.1:443" }
 
+// coldConn is an end of a pipe to which writing does not wait for the reader, as
+// on a network. Otherwise a server being closed would wait, with a mutex locked,
+// for a client to read, and the bubble's time stands still while others wait for
+// the mutex.
+type coldConn struct {
+	net.Conn
+	queue  chan []byte
+	closed chan struct{}
+	once   sync.Once
+}
+
+func newColdConn(pipe net.Conn) *coldConn {
+	c := &coldConn{Conn: pipe, queue: make(chan []byte, 1024), closed: make(chan struct{})}
+	go c.pump()
+	return c
+}
+
+func (c *coldConn) pump() {
+	for {
+		select {
+		case b := <-c.queue:
+			if _, err := c.Conn.Write(b); err != nil {
+				c.Close()
+			}
+		case <-c.closed:
+			return
+		}
+	}
+}
+
+func (c *coldConn) Write(b []byte) (int, error) {
+	select {
+	case c.queue <- bytes.Clone(b):
+		return len(b), nil
+	case <-c.closed:
+		return 0, net.ErrClosed
+	}
+}
+
+func (c *coldConn) Close() error {
+	c.once.Do(func() {
+		close(c.closed)
+		c.Conn.Close()
+	})
+	return nil
+}
+
+func (c *coldConn) SetWriteDeadline(time.Time) error { return nil }
+
 // coldServer is a server in a bubble.
 type coldServer struct {
 	*connServer
@@ -574,8 +623,6 @@ func coldServe(t *testing.T, start func(*httptest.Server), latency time.Duration
 	s.connServer = connServe(t, func(server *httptest.Server) {
 		server.Listener.Close()
 		server.Listener = listener
-		// A pipe has no buffer for tickets that nobody reads yet.
-		server.TLS = &tls.Config{SessionTicketsDisabled: true}
 		start(server)
 	}, func(w http.ResponseWriter, r *http.Request) {
 		s.mu.Lock()
@@ -601,8 +648,8 @@ func coldServe(t *testing.T, start func(*httptest.Server), latency time.Duration
 		}
 		ours, theirs := net.Pipe()
 		select {
-		case listener.conns <- theirs:
-			return ours, nil
+		case listener.conns <- newColdConn(theirs):
+			return newColdConn(ours), nil
 		case <-listener.closed:
 			return nil, net.ErrClosed
 		}
