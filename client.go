@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"strings"
@@ -78,7 +79,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	c := &core{config: defaultConfig()}
 	for _, opt := range opts {
 		if opt == nil {
-			return nil, invalid("opts", "an option is nil: leave it out")
+			return nil, invalid("opts", nilOption)
 		}
 		if err := opt(c.config); err != nil {
 			return nil, err
@@ -211,6 +212,7 @@ type call struct {
 	result answer
 
 	core   *core
+	run    *mergeRun // of which the call is a part; nil for one on its own
 	policy retry.Policy
 	sent   http.Header
 
@@ -235,7 +237,8 @@ type call struct {
 	hasRetryAfter bool
 
 	waiting bool  // for the next attempt
-	ended   error // the context's error, if that kept the call from another attempt
+	ended   error // what kept the call from another attempt: the context's error
+	reused  bool  // the connection of the last attempt; known if there is an observer
 }
 
 // do is the way of every call: it sends the request, again if need be, and reads
@@ -245,7 +248,7 @@ func (c *core) do(ctx context.Context, k *call, opts []RequestOption) error {
 	if err := k.prepare(ctx, opts); err != nil {
 		return err
 	}
-	if err := ctx.Err(); err != nil {
+	if err := endOf(ctx); err != nil {
 		return &ConnectionError{Operation: k.op.name, Err: err}
 	}
 	k.http.Transport = k
@@ -264,7 +267,9 @@ func (c *core) do(ctx context.Context, k *call, opts []RequestOption) error {
 	// into an error.
 	_, _ = k.loop.Do(&retryablehttp.Request{Request: request.WithContext(ctx)})
 	if k.waiting {
-		k.ended = ctx.Err()
+		if k.ended == nil {
+			k.ended = endOf(ctx)
+		}
 		c.budget.Give() // for the retry that was not made
 	}
 	if err := k.failure(ctx); err != nil {
@@ -276,7 +281,7 @@ func (c *core) do(ctx context.Context, k *call, opts []RequestOption) error {
 // prepare checks the call and makes its URL and headers.
 func (k *call) prepare(ctx context.Context, opts []RequestOption) error {
 	if ctx == nil {
-		return invalid("ctx", "the context is nil: use context.Background if there is no other")
+		return invalid("ctx", nilContext)
 	}
 	switch k.userID {
 	case "":
@@ -295,7 +300,7 @@ func (k *call) prepare(ctx context.Context, opts []RequestOption) error {
 	k.core.setHeader(req.header, k.body != nil)
 	for _, opt := range opts {
 		if opt == nil {
-			return invalid("opts", "an option is nil: leave it out")
+			return invalid("opts", nilOption)
 		}
 		if err := opt(&req); err != nil {
 			return err
@@ -338,6 +343,17 @@ func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
 		// The context ended together with the wait: the last answer stands.
 		return nil, ctx.Err()
 	}
+	if k.run != nil {
+		if err := k.run.pace(ctx); err != nil {
+			if k.waiting {
+				k.ended = err
+			} else {
+				k.err = err
+			}
+			return nil, err
+		}
+		ctx = k.run.ctx
+	}
 	k.attempts++
 	k.started = time.Now()
 	k.status, k.header, k.text, k.tooLong, k.cutOff, k.waiting = 0, nil, "", false, false, false
@@ -350,7 +366,7 @@ func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
 		return nil, k.err
 	}
 	if k.cutOff {
-		k.ended = req.Context().Err()
+		k.ended = endOf(req.Context())
 	}
 	// Without the headers, because http.Client would follow a Location or fail
 	// on it.
@@ -371,6 +387,12 @@ func (k *call) send(ctx context.Context, req *http.Request) error {
 			ctx = first
 			defer done()
 		}
+	}
+	if k.core.observer != nil {
+		k.reused = false
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
+			GotConn: func(info httptrace.GotConnInfo) { k.reused = info.Reused },
+		})
 	}
 	req = req.WithContext(ctx)
 	req.Header = k.sent
@@ -437,8 +459,11 @@ func (k *call) readAnswer(resp *http.Response) error {
 
 // checkRetry is go-retryablehttp's CheckRetry, called once after each attempt.
 func (k *call) checkRetry(ctx context.Context, _ *http.Response, _ error) (bool, error) {
-	if k.waiting {
+	if k.waiting || k.attempts == 0 {
 		return false, nil
+	}
+	if k.run != nil {
+		k.run.answered(k.status, k.started)
 	}
 	wait, again := k.next(ctx)
 	k.report(ctx, wait, again)
@@ -463,7 +488,7 @@ func (k *call) next(ctx context.Context) (wait time.Duration, again bool) {
 	if k.attempts > c.maxRetries || !k.retryable() {
 		return 0, false
 	}
-	if err := ctx.Err(); err != nil {
+	if err := endOf(ctx); err != nil {
 		k.ended = err
 		return 0, false
 	}
@@ -504,6 +529,7 @@ func (k *call) report(ctx context.Context, wait time.Duration, again bool) {
 		StatusCode: k.status,
 		Duration:   time.Since(k.started),
 		Wait:       wait,
+		Reused:     k.reused,
 		Err:        k.failure(ctx),
 	}
 	if c.observer != nil {
@@ -534,8 +560,11 @@ func (k *call) report(ctx context.Context, wait time.Duration, again bool) {
 // success by its status.
 func (k *call) failure(ctx context.Context) error {
 	if k.err != nil {
-		err := k.err
-		if ended := ctx.Err(); ended != nil && !errors.Is(err, ended) {
+		err, ended := k.err, k.ended
+		if ended == nil {
+			ended = endOf(ctx)
+		}
+		if ended != nil && !errors.Is(err, ended) {
 			err = errors.Join(err, ended)
 		}
 		return &ConnectionError{Operation: k.op.name, Attempts: k.attempts, Err: err}

@@ -66,8 +66,8 @@ type APIError struct {
 	Header    http.Header // of the answer
 	Body      []byte      // of the answer, up to 1 MiB
 
-	// ended is the context's error if that kept the call from a retry, or from the
-	// rest of the body.
+	// ended is what kept the call from a retry, or from the rest of the body: the
+	// context's error, or in MergeAll that of a rate limiter or of the run.
 	ended error
 }
 
@@ -175,13 +175,13 @@ func (e *APIError) Error() string {
 		text += ": " + detail
 	}
 	if e.ended != nil {
-		text += " (" + e.ended.Error() + ")"
+		text += " (" + describe(e.ended) + ")"
 	}
 	return text
 }
 
-// Unwrap returns the error of the context if it ended while the call waited for
-// a retry or for the rest of the body, or nil.
+// Unwrap returns what ended the call while it waited for a retry, or for the
+// rest of the body, such as the error of the context; or nil.
 func (e *APIError) Unwrap() error { return e.ended }
 
 // readBody takes type and message from the answer's body, or else a sample of
@@ -210,9 +210,9 @@ func isIdentifier(text string) bool {
 //
 // [errors.Is] finds [context.Canceled] and [context.DeadlineExceeded] in it; the
 // latter also when the last attempt took longer than [WithTimeout].
-// The text shows causes of the packages net, crypto/tls, crypto/x509 and
-// context, and of others only the type, because a transport may have put the
-// URL into them.
+// The text shows causes of the packages net, crypto/tls, crypto/x509, context
+// and this one, and of others only the type, because a transport may have put
+// the URL into them.
 type ConnectionError struct {
 	Operation string // "merge profile"
 	Attempts  int    // how many requests were sent
@@ -369,7 +369,8 @@ func isHarmless(err error) bool {
 			t = t.Elem()
 		}
 		switch t.PkgPath() {
-		case "net", "crypto/tls", "crypto/x509", "context", "syscall", "os", "internal/poll":
+		case "net", "crypto/tls", "crypto/x509", "context", "syscall", "os", "internal/poll",
+			reflect.TypeFor[APIError]().PkgPath():
 		default:
 			return false
 		}

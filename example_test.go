@@ -504,6 +504,37 @@ func ExampleWithLogger() {
 	// level=DEBUG msg="courier: attempt" operation="delete profile" attempt=2 status=204 retry=false
 }
 
+// One outcome for each update, as soon as it is known: the updates of a user in
+// the order of the input, those of others in any.
+func ExampleProfilesService_MergeAll() {
+	server := couriertest.NewServer()
+	defer server.Close()
+	client, err := server.Client()
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	updates := func(yield func(string, courier.Profile) bool) {
+		_ = yield("user-1", courier.Profile{Email: courier.Set("old@example.com")}) &&
+			yield("", courier.Profile{Email: courier.Set("nobody@example.com")}) &&
+			yield("user-1", courier.Profile{Email: courier.Set("new@example.com")})
+	}
+	merged := 0
+	for outcome := range client.Profiles.MergeAll(context.Background(), updates, courier.WithConcurrency(64)) {
+		if outcome.Err != nil {
+			fmt.Printf("update %d: %v\n", outcome.Index, outcome.Err)
+			continue
+		}
+		merged++
+	}
+
+	stored, _ := server.Profile("user-1")
+	fmt.Println(merged, "merged:", stored)
+	// Output:
+	// update 1: courier: userID: the user id is empty
+	// 2 merged: {"email":"new@example.com"}
+}
+
 // The second call is answered, but not done.
 func ExampleWithIdempotencyKey() {
 	ctx := context.Background()

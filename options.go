@@ -321,6 +321,11 @@ func checkAPIKey(name, key string) error {
 	return nil
 }
 
+const (
+	nilContext = "the context is nil: use context.Background if there is no other"
+	nilOption  = "an option is nil: leave it out"
+)
+
 func invalid(field, reason string) *ValidationError {
 	return &ValidationError{Field: field, Reason: reason}
 }

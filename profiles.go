@@ -101,7 +101,15 @@ func (s *ProfilesService) Delete(ctx context.Context, userID string, opts ...Req
 }
 
 func (s *ProfilesService) write(ctx context.Context, op *operation, userID string, profile Profile, opts []RequestOption) (*Result, error) {
-	c := s.core()
+	body, err := s.core().encodeProfile(profile)
+	if err != nil {
+		return nil, err
+	}
+	return s.core().write(ctx, op, userID, body, opts)
+}
+
+// encodeProfile returns the body of a request with profile.
+func (c *core) encodeProfile(profile Profile) ([]byte, error) {
 	// The tables' functions would move the profile to the heap, 2 kB for each
 	// call, so they are given a copy that is there already.
 	copied := c.profiles.Get().(*Profile)
@@ -113,10 +121,7 @@ func (s *ProfilesService) write(ctx context.Context, op *operation, userID strin
 	})
 	*copied = Profile{}
 	c.profiles.Put(copied)
-	if err != nil {
-		return nil, err
-	}
-	return c.write(ctx, op, userID, body, opts)
+	return body, err
 }
 
 func (g *GetResult) readJSON(r *jsonobject.Reader) bool {

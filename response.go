@@ -102,5 +102,6 @@ type Attempt struct {
 	StatusCode int           // 0 if no whole answer came
 	Duration   time.Duration // from waiting for a connection to the last byte of the answer
 	Wait       time.Duration // before the next attempt; 0 if there is none
+	Reused     bool          // whether the connection had carried a request before
 	Err        error         // what the call would return if this was its last attempt; nil for a success by status
 }

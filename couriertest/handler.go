@@ -32,10 +32,16 @@ type Handler struct {
 	// 1 is the default of 3, small so that a test meets a second page.
 	PageSize int
 
+	// MaxRequests is how many requests are kept for Requests, the latest ones. 0
+	// keeps all of them, which takes memory in a test of a million; a negative
+	// number keeps none.
+	MaxRequests int
+
 	store store
 	keys  idempotencyKeys
 
 	mu       sync.Mutex
+	received int // requests, kept or not
 	requests []Request
 	faults   []Fault
 }

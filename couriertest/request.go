@@ -37,7 +37,8 @@ type Request struct {
 }
 
 // Requests returns the requests that have come in, oldest first, those that
-// were refused or met a Fault among them.
+// were refused or met a Fault among them; the latest [Handler.MaxRequests], if
+// that is set.
 func (h *Handler) Requests() []Request {
 	h.mu.Lock()
 	requests := slices.Clone(h.requests)
@@ -60,17 +61,24 @@ func (h *Handler) Requests() []Request {
 func (h *Handler) receive(r Request) (int, Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	h.received++
 	h.requests = append(h.requests, r)
+	if most := max(h.MaxRequests, 0); h.MaxRequests != 0 && len(h.requests) > most {
+		h.requests[0] = Request{} // the array behind the slice lives on for a while
+		h.requests = h.requests[1:]
+	}
 	var fault Fault
 	if len(h.faults) > 0 {
 		fault, h.faults = h.faults[0], h.faults[1:]
 	}
-	return len(h.requests) - 1, fault
+	return h.received - 1, fault
 }
 
-// answered records the status that a request got.
+// answered records the status that a request got, if the request is still kept.
 func (h *Handler) answered(number, status int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.requests[number].Status = status
+	if i := number - (h.received - len(h.requests)); i >= 0 {
+		h.requests[i].Status = status
+	}
 }

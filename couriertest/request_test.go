@@ -2,6 +2,7 @@ package couriertest
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/url"
 	"testing"
@@ -72,5 +73,33 @@ func TestRequestsAreCopies(t *testing.T) {
 	}
 	if diff := cmp.Diff(want, h.Requests()[0]); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func TestMaxRequests(t *testing.T) {
+	for _, test := range []struct {
+		max  int
+		want []string
+	}{
+		{0, []string{"/profiles/a 429", "/profiles/b 200", "/profiles/c 404"}},
+		{2, []string{"/profiles/b 200", "/profiles/c 404"}},
+		{-1, nil},
+	} {
+		h := NewHandler()
+		h.MaxRequests = test.max
+		h.Fail(Fault{Status: 429})
+		send(h, "POST", "/profiles/a", `{"profile":{}}`)
+		send(h, "POST", "/profiles/b", `{"profile":{}}`)
+		answer := send(h, "GET", "/profiles/c", "")
+		var got []string
+		for _, r := range h.Requests() {
+			got = append(got, fmt.Sprint(r.Path, " ", r.Status))
+		}
+		if diff := cmp.Diff(test.want, got); diff != "" {
+			t.Errorf("MaxRequests %d: -want +got\n%s", test.max, diff)
+		}
+		if got, want := answer.Header().Get("X-Request-Id"), "request-3"; got != want {
+			t.Errorf("MaxRequests %d: the third request is %q, want %q", test.max, got, want)
+		}
 	}
 }
