@@ -9,9 +9,9 @@
 //	COURIER_BASE_URL=http://127.0.0.1:8080
 //	COURIER_API_KEY=test-api-key
 //
-// Port 0 takes any free port, for scripts that read these lines. What is sent to
-// the server is kept in memory until it ends, by SIGINT or SIGTERM. Scripts that
-// end it build it first, because go run does not pass SIGTERM on.
+// Port 0 takes any free port, for scripts that read these lines. Profiles and
+// subscriptions are kept in memory until the server ends, by SIGINT or SIGTERM.
+// Scripts that end it build it first, because go run does not pass SIGTERM on.
 //
 // With -fail, the first requests are answered with the statuses given and change
 // nothing, to see what a client makes of them. Of
@@ -55,6 +55,7 @@ func main() {
 // run serves until ctx ends, and then lets the requests that are in it finish.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	handler := couriertest.NewHandler()
+	handler.MaxRequests = -1 // nobody asks for them
 	flags := flag.NewFlagSet("fakeserver", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on")
 	flags.StringVar(&handler.APIKey, "key", handler.APIKey, "API `key` to accept")
