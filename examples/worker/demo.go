@@ -1,0 +1,155 @@
+package main
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	courier "github.com/courier-profiles/courier-go"
+	"github.com/courier-profiles/courier-go/couriertest"
+)
+
+// demonstrate publishes updates to a stream of its own and works on them.
+func demonstrate(ctx context.Context, s settings, out io.Writer, log *slog.Logger) (err error) {
+	fmt.Fprintln(out, "NATS_URL is not set: using an embedded nats-server.")
+	dir, err := os.MkdirTemp("", "courier-worker")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	server, err := startNATS(dir)
+	if err != nil {
+		return err
+	}
+	defer stopNATS(server)
+	js, err := connect(server.ClientURL(), log)
+	if err != nil {
+		return err
+	}
+	defer js.Conn().Close()
+
+	if os.Getenv("COURIER_API_KEY") == "" && os.Getenv("COURIER_AUTH_TOKEN") == "" {
+		fmt.Fprintln(out, "COURIER_API_KEY is not set: using the Profiles API in memory, which fails the first two times.")
+		fake := couriertest.NewServer()
+		defer fake.Close()
+		fake.Fail(couriertest.Fault{Status: 503}, couriertest.Fault{Status: 429, RetryAfter: "1"})
+		client, err := fake.Client(courier.WithMaxRetries(0))
+		if err != nil {
+			return err
+		}
+		return demonstrateWith(ctx, &worker{client: client, js: js, log: log, settings: s}, out)
+	}
+	fmt.Fprintln(out, "COURIER_API_KEY is set: three profiles whose ids begin with worker-demo are made at Courier.")
+	client, err := courier.NewClientFromEnv(courier.WithMaxRetries(0))
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	return demonstrateWith(ctx, &worker{client: client, js: js, log: log, settings: s}, out)
+}
+
+func demonstrateWith(ctx context.Context, w *worker, out io.Writer) error {
+	stream, err := openStreams(ctx, w.js, 1)
+	if err != nil {
+		return err
+	}
+	users := []string{"worker-demo-ada", "worker-demo-grace", "worker-demo/alan@example.com"}
+	if err := publishDemo(ctx, w.js, users, out); err != nil {
+		return err
+	}
+
+	fmt.Fprintln(out, "\nWorking:")
+	workCtx, stop := context.WithCancel(ctx)
+	defer stop()
+	ended := make(chan error, 1)
+	go func() { ended <- w.run(workCtx) }()
+	emptied := make(chan error, 1)
+	go func() { emptied <- waitUntilEmpty(workCtx, stream) }()
+	select {
+	case err = <-ended: // too early: a signal, or Courier does not accept the key
+		stop()
+		<-emptied
+	case err = <-emptied:
+		stop()
+		err = errors.Join(err, <-ended)
+	}
+	if err != nil {
+		return err
+	}
+
+	fmt.Fprintln(out, "\nThe profiles:")
+	for _, user := range users {
+		got, err := w.client.Profiles.Get(ctx, user)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(out, " ", user, got.Profile)
+	}
+	dead, err := w.js.Stream(ctx, deadName)
+	if err != nil {
+		return err
+	}
+	letter, err := dead.GetLastMsgForSubject(ctx, deadSubject)
+	if err != nil {
+		return err
+	}
+	fmt.Fprintf(out, "The dead letter, in %s:\n  %s\n", deadName, letter.Header.Get(deadReason))
+	_, err = fmt.Fprintf(out, "%d merged, %d dead, %d failures got over\n", w.merged.Load(), w.dead.Load(), w.retried.Load())
+	return err
+}
+
+// publishDemo publishes three updates of each user, the last of them twice, and
+// a message that is no update.
+func publishDemo(ctx context.Context, js jetstream.JetStream, users []string, out io.Writer) error {
+	fmt.Fprintln(out, "\nPublishing:")
+	run := rand.Text() // an id names its update for ever
+	for i, profile := range []courier.Profile{
+		{Email: courier.Set("old@example.com"), PhoneNumber: courier.Set("555-555-5555")},
+		{Email: courier.Set("new@example.com"), Custom: courier.Set(map[string]any{"plan": "trial"})},
+		{PhoneNumber: courier.Null[string](), Custom: courier.Set(map[string]any{"plan": "pro"})},
+	} {
+		for j, user := range users {
+			id := fmt.Sprintf("%s-%d-%d", run, j, i)
+			if _, err := Publish(ctx, js, id, user, profile); err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "  to partition %2d: %s %s\n", partition(user), user, profile)
+			if i < 2 || j < 2 {
+				continue
+			}
+			again, err := Publish(ctx, js, id, user, profile)
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(out, "  the same again: duplicate=%v\n", again.Duplicate)
+		}
+	}
+	const malformed = `{"user_id": "worker-demo-ada", "profile": "no object"}`
+	fmt.Fprintln(out, "  as another program may:", malformed)
+	_, err := js.Publish(ctx, subject(users[0]), []byte(malformed), jetstream.WithMsgID(run+"-malformed"))
+	return err
+}
+
+// waitUntilEmpty waits until all that was published is settled.
+func waitUntilEmpty(ctx context.Context, stream jetstream.Stream) error {
+	ticker := time.NewTicker(50 * time.Millisecond)
+	defer ticker.Stop()
+	for {
+		info, err := stream.Info(ctx)
+		if err != nil || info.State.Msgs == 0 {
+			return err
+		}
+		select {
+		case <-ticker.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}

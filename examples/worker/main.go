@@ -1,0 +1,172 @@
+// Worker merges profile updates from NATS JetStream at Courier, on as many
+// machines as are started, each user's updates in their order.
+//
+//	go run -C examples/worker .
+//
+// shows all of it with an embedded nats-server, and with the Profiles API in
+// memory unless COURIER_API_KEY is set. With NATS_URL, and NATS_CREDS for a file
+// of credentials, it joins a cluster and works until SIGINT or SIGTERM:
+//
+//	go build -C examples/worker -o worker .
+//	NATS_URL=nats://… COURIER_API_KEY=… ./worker
+//
+// Then it stops pulling, finishes what is in flight, hands back what it did not
+// begin, and exits with 0; that takes -ack-wait at the most. A second signal
+// ends it at once. Whatever ends it, no update is lost.
+//
+// Updates come from [Publish], or to try it from a file of lines such as
+// {"id": "1", "user_id": "user-1", "profile": {"email": "user@example.com"}}:
+//
+//	NATS_URL=nats://… ./worker publish < updates.ndjson
+//
+// An update that Courier refuses, or fails on -max-deliveries times, goes to the
+// stream COURIER_PROFILES_DEAD with the reason, and the later updates of its
+// user go on. Publish it again under a new id, if it is still wanted. While
+// Courier fails on an update, those behind it in its partition wait.
+//
+// Logs hold no user id, no profile and no key. Both streams hold personal data.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/url"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/nats-io/nats.go"
+	"github.com/nats-io/nats.go/jetstream"
+
+	courier "github.com/courier-profiles/courier-go"
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	// From the first signal on, another one ends the program at once.
+	context.AfterFunc(ctx, stop)
+	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
+
+// settings is what the flags set.
+type settings struct {
+	ackWait       time.Duration
+	retryWait     time.Duration
+	maxRetryWait  time.Duration
+	maxDeliveries uint64
+	replicas      int
+}
+
+func (s *settings) check() error {
+	switch {
+	case s.ackWait < time.Second:
+		return errors.New("-ack-wait is too short: use 1s or more, because a request has half of it")
+	case s.retryWait <= 0 || s.maxRetryWait < s.retryWait:
+		return errors.New("-retry-wait has to be more than 0, and no more than -max-retry-wait")
+	}
+	return nil
+}
+
+func run(ctx context.Context, args []string, in io.Reader, out, logs io.Writer) error {
+	var s settings
+	flags := flag.NewFlagSet("worker", flag.ExitOnError)
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), "worker [flags]          works on the stream at NATS_URL; without that, shows how\n"+
+			"worker [flags] publish  puts updates from standard input into the stream\n\n")
+		flags.PrintDefaults()
+	}
+	flags.DurationVar(&s.ackWait, "ack-wait", 30*time.Second, "`time` after which an update of a worker that ended goes to another; a request has half of it")
+	flags.DurationVar(&s.retryWait, "retry-wait", 500*time.Millisecond, "shortest `time` before an update is tried again")
+	flags.DurationVar(&s.maxRetryWait, "max-retry-wait", time.Minute, "longest `time` before an update is tried again")
+	flags.Uint64Var(&s.maxDeliveries, "max-deliveries", 100, "`times` after which an update is given up, 48 minutes on average; 0 for never")
+	flags.IntVar(&s.replicas, "replicas", 1, "replicas of the streams, where they are not there yet; 3 for a cluster")
+	verbose := flags.Bool("v", false, "log every update")
+	_ = flags.Parse(args) // exits on an error
+	if err := s.check(); err != nil {
+		return err
+	}
+	publishing := flags.Arg(0) == "publish"
+	if flags.NArg() > 1 || flags.NArg() == 1 && !publishing {
+		return fmt.Errorf("no such command: %q", flags.Args())
+	}
+
+	natsURL := os.Getenv("NATS_URL")
+	options := &slog.HandlerOptions{}
+	if *verbose || natsURL == "" {
+		options.Level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(logs, options))
+	if natsURL == "" && !publishing {
+		return demonstrate(ctx, s, out, log)
+	}
+	if natsURL == "" {
+		return errors.New("set NATS_URL to where the stream is, such as nats://127.0.0.1:4222")
+	}
+	js, err := connect(natsURL, log)
+	if err != nil {
+		return err
+	}
+	defer js.Conn().Close()
+	if publishing {
+		return publish(ctx, js, s, in, out)
+	}
+	// Never in memory here: that would empty the stream into nowhere.
+	client, err := courier.NewClientFromEnv(courier.WithMaxRetries(0))
+	if err != nil {
+		return err
+	}
+	defer client.CloseIdleConnections()
+	w := &worker{client: client, js: js, log: log, settings: s}
+	return w.run(ctx)
+}
+
+func publish(ctx context.Context, js jetstream.JetStream, s settings, in io.Reader, out io.Writer) error {
+	if _, err := openStreams(ctx, js, s.replicas); err != nil {
+		return err
+	}
+	published, duplicates, err := publishLines(ctx, js, in)
+	fmt.Fprintf(out, "%d published, %d already there\n", published, duplicates)
+	return err
+}
+
+// connect connects for good: it goes on while no server can be reached.
+func connect(natsURL string, log *slog.Logger) (jetstream.JetStream, error) {
+	options := []nats.Option{
+		nats.Name("courier-worker"),
+		nats.MaxReconnects(-1),
+		nats.ErrorHandler(func(_ *nats.Conn, _ *nats.Subscription, err error) {
+			log.Warn("NATS", "error", err)
+		}),
+		nats.DisconnectErrHandler(func(_ *nats.Conn, err error) {
+			if err != nil {
+				log.Warn("NATS: connection lost", "error", err)
+			}
+		}),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("NATS: connected again") }),
+	}
+	if file := os.Getenv("NATS_CREDS"); file != "" {
+		options = append(options, nats.UserCredentials(file))
+	}
+	conn, err := nats.Connect(natsURL, options...)
+	var parse *url.Error
+	if errors.As(err, &parse) {
+		err = parse.Err // without the URL, which may hold a password
+	}
+	if err != nil {
+		return nil, fmt.Errorf("NATS_URL: %w", err)
+	}
+	js, err := jetstream.New(conn)
+	if err != nil {
+		conn.Close()
+	}
+	return js, err
+}
