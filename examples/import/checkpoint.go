@@ -1,0 +1,144 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/gofrs/flock"
+)
+
+// checkpoint says how far an import has come. A row is settled when it was
+// merged or rejected; those from Rows on are settled only if they are in
+// Settled. Everything else is to be done.
+type checkpoint struct {
+	Version int    `json:"version"`
+	Input   string `json:"input"` // for people; Sum is what identifies it
+
+	// What must be the same when the import goes on.
+	Destination string `json:"destination"`
+	Empty       string `json:"empty"`
+	Rejects     string `json:"rejects_file"`
+
+	Rows    int          `json:"rows"` // the first ones, all of which are settled
+	Settled []settledRow `json:"settled,omitempty"`
+	// Through is the number of rows that Sum is over: Rows, or those up to the last
+	// one in Settled.
+	Through int    `json:"through"`
+	Sum     string `json:"sum"`
+	// Claimed is the number of rows of which any may have been sent. It is ahead of
+	// what is sent, so that a crash before the next checkpoint does not make it wrong.
+	Claimed int `json:"claimed"`
+
+	RejectsSize int64  `json:"rejects_size"` // in bytes; what lies behind is to be made again
+	RejectsSum  string `json:"rejects_sum"`
+
+	// Of the rows in Rows.
+	Merged   int `json:"merged"`
+	Rejected int `json:"rejected"`
+
+	SentAgain int `json:"sent_again"`
+}
+
+type settledRow struct {
+	Row    int    `json:"row"`
+	Merged bool   `json:"merged,omitempty"`
+	Reason string `json:"reason,omitempty"` // if it was not
+}
+
+const checkpointVersion = 1
+
+// checkpointFile keeps a checkpoint, and other imports from using it meanwhile.
+type checkpointFile struct {
+	path string
+	lock *flock.Flock
+}
+
+// openCheckpoint locks the checkpoint at path.
+func openCheckpoint(path string) (*checkpointFile, error) {
+	f := &checkpointFile{path: path, lock: flock.New(path + ".lock")}
+	locked, err := f.lock.TryLock()
+	if err != nil {
+		return nil, fmt.Errorf("the checkpoint cannot be locked: %w", err)
+	}
+	if locked {
+		// The one who held the lock may just have removed its file.
+		held, err := f.lock.Stat()
+		there, err2 := os.Stat(f.lock.Path())
+		if errors.Join(err, err2) == nil && os.SameFile(held, there) {
+			return f, nil
+		}
+		_ = f.lock.Unlock()
+	}
+	return nil, fmt.Errorf("another import is at work with %s: wait for it, or stop it", path)
+}
+
+// close gives the lock back.
+func (f *checkpointFile) close() {
+	_ = os.Remove(f.lock.Path()) // before others can lock it
+	_ = f.lock.Unlock()
+}
+
+// load returns the checkpoint, or false if there is none.
+func (f *checkpointFile) load() (checkpoint, bool, error) {
+	text, err := os.ReadFile(f.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return checkpoint{}, false, nil
+	case err != nil:
+		return checkpoint{}, false, err
+	}
+	var c checkpoint
+	if err := json.Unmarshal(text, &c); err != nil || c.Version != checkpointVersion {
+		return checkpoint{}, false, fmt.Errorf("%s is no checkpoint of this version: use -fresh to begin at the first row again, or move it away", f.path)
+	}
+	return c, true, nil
+}
+
+// save replaces the checkpoint. Whenever power fails, one of the two is there.
+func (f *checkpointFile) save(c checkpoint) error {
+	text, err := json.Marshal(c)
+	if err != nil {
+		return err
+	}
+	temp := f.path + ".tmp"
+	file, err := os.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err != nil {
+		return err
+	}
+	_, err = file.Write(append(text, '\n'))
+	if err == nil {
+		err = file.Sync()
+	}
+	if err = errors.Join(err, file.Close()); err == nil {
+		err = os.Rename(temp, f.path)
+	}
+	if err != nil {
+		_ = os.Remove(temp)
+		return err
+	}
+	return syncFolder(filepath.Dir(f.path))
+}
+
+func (f *checkpointFile) remove() error {
+	if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return syncFolder(filepath.Dir(f.path))
+}
+
+// syncFolder makes the names of files in a folder survive a power cut.
+func syncFolder(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil // it has no such call, and no need of it
+	}
+	folder, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(folder.Sync(), folder.Close())
+}

@@ -1,0 +1,172 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"compress/gzip"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+
+	"golang.org/x/text/encoding"
+	"golang.org/x/text/encoding/htmlindex"
+	"golang.org/x/text/encoding/unicode"
+)
+
+// input is an open file of users.
+type input struct {
+	source
+	name   string // for people
+	format string // csv or ndjson
+	size   int64  // of the file in bytes; 0 if that is not known
+	read   atomic.Int64
+	file   *os.File
+}
+
+// inputOptions say how an input is read.
+type inputOptions struct {
+	encoding  string // as of the flag
+	emptyNull bool
+}
+
+// openInput opens the file at path, or standard input for "-", and reads the
+// names of the columns.
+func openInput(path string, stdin *os.File, options inputOptions) (*input, error) {
+	in := &input{name: "standard input", file: stdin}
+	if path != "-" {
+		in.name = filepath.Base(path)
+		file, err := os.Open(path)
+		if err != nil {
+			return nil, err
+		}
+		in.file = file
+	}
+	info, err := in.file.Stat()
+	switch {
+	case err != nil:
+	case info.IsDir():
+		err = fmt.Errorf("%s is a folder: name a file in it", in.name)
+	default:
+		if info.Mode().IsRegular() {
+			in.size = info.Size()
+		}
+		err = in.detect(path, options)
+	}
+	if err != nil {
+		in.close()
+		return nil, fmt.Errorf("%s: %w", in.name, err)
+	}
+	return in, nil
+}
+
+func (in *input) close() { _ = in.file.Close() }
+
+// Read reads the file as it is.
+func (in *input) Read(p []byte) (int, error) {
+	n, err := in.file.Read(p)
+	in.read.Add(int64(n))
+	return n, err
+}
+
+// detect finds out what the file is, from its first bytes and its name.
+func (in *input) detect(path string, options inputOptions) error {
+	r := bufio.NewReaderSize(in, 64<<10)
+	if begin, _ := r.Peek(2); bytes.Equal(begin, []byte{0x1f, 0x8b}) {
+		unzipped, err := gzip.NewReader(r)
+		if err != nil {
+			return err
+		}
+		r = bufio.NewReaderSize(unzipped, 64<<10)
+		path = strings.TrimSuffix(path, ".gz")
+	}
+	text, hasMark, decoded, err := decode(r, options.encoding)
+	if err != nil {
+		return err
+	}
+	s := newScanner(text, maxRow)
+	switch strings.ToLower(filepath.Ext(path)) {
+	case ".csv", ".tsv":
+		in.format = "csv"
+	case ".ndjson", ".jsonl":
+		in.format = "ndjson"
+	default:
+		if in.format, err = guessFormat(s); err != nil {
+			return err
+		}
+	}
+	if in.format == "ndjson" {
+		in.source = &ndjsonSource{scanner: s, decoded: decoded}
+		return nil
+	}
+	// Spreadsheets take a file for UTF-8 by its mark only.
+	in.source, err = newCSVSource(s, csvOptions{bom: hasMark || decoded, decoded: decoded, emptyNull: options.emptyNull})
+	return err
+}
+
+// decode returns the text of r as UTF-8, and without a byte order mark. Text
+// that is UTF-8 by then is not touched: a decoder would hide what is broken in it.
+func decode(r *bufio.Reader, name string) (text io.Reader, hasMark, decoded bool, err error) {
+	begin, err := r.Peek(512)
+	if err != nil && err != io.EOF {
+		return nil, false, false, err
+	}
+	var enc encoding.Encoding
+	mark := 0
+	switch {
+	case bytes.HasPrefix(begin, []byte(byteOrderMark)):
+		mark = 3
+	case bytes.HasPrefix(begin, []byte{0xFF, 0xFE}):
+		enc, mark = unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM), 2
+	case bytes.HasPrefix(begin, []byte{0xFE, 0xFF}):
+		enc, mark = unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM), 2
+	case name != "":
+		if enc, err = htmlindex.Get(name); err != nil {
+			return nil, false, false, fmt.Errorf("-encoding %q is not known: use a name of the WHATWG encoding standard, such as windows-1252", name)
+		}
+		if canonical, _ := htmlindex.Name(enc); canonical == "utf-8" {
+			enc = nil
+		}
+	default:
+		enc = guessUTF16(begin)
+	}
+	_, _ = r.Discard(mark) // it was peeked at
+	if enc == nil {
+		return r, mark > 0, false, nil
+	}
+	return enc.NewDecoder().Reader(r), mark > 0, true, nil
+}
+
+// guessUTF16 recognises UTF-16 without a mark: it is the one encoding in which a
+// text that is ASCII for the most part has a NUL in every other byte.
+func guessUTF16(begin []byte) encoding.Encoding {
+	var nuls [2]int
+	for i, b := range begin {
+		if b == 0 {
+			nuls[i%2]++
+		}
+	}
+	const few = 4 // of all bytes, one in so many
+	switch {
+	case nuls[1] > len(begin)/few && nuls[1] > nuls[0]:
+		return unicode.UTF16(unicode.LittleEndian, unicode.IgnoreBOM)
+	case nuls[0] > len(begin)/few:
+		return unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
+	}
+	return nil
+}
+
+// guessFormat tells lines of JSON from lines of cells.
+func guessFormat(s *scanner) (string, error) {
+	for !s.eof && !s.full() && len(bytes.TrimSpace(s.data())) == 0 {
+		if err := s.more(); err != nil {
+			return "", err
+		}
+	}
+	if bytes.HasPrefix(bytes.TrimSpace(s.data()), []byte{'{'}) {
+		return "ndjson", nil
+	}
+	return "csv", nil
+}

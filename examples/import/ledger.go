@@ -1,0 +1,285 @@
+package main
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// How far reading may be ahead of the first row that is not settled. It bounds
+// memory and the size of a checkpoint. Up to there, a user whose row takes long
+// does not stop the others.
+const (
+	maxAhead      = 16384    // rows
+	maxAheadBytes = 64 << 20 // of the input
+)
+
+const (
+	saveEvery  = time.Second
+	claimAhead = 1024 // rows, at the least
+	// maxTroubles is how many rows in a row may fail without an answer that is
+	// about the row, before it is taken for an outage.
+	maxTroubles = 50
+)
+
+// ledger holds the rows that were read and not yet written off, in the order of
+// the input. A row is written off when it and all before it are settled: it is
+// counted and, if it is rejected, goes to the file of rejects. So that file is in
+// the order of the input, however often an import was killed.
+//
+// In a checkpoint, the settled rows of one user are always the first ones of that
+// user: MergeAll sends a row only when the outcome of the user's row before it is
+// known; and an outcome that leaves its row unsettled is either a trouble, which
+// is settled before any later row that gets an answer, or it says that nothing
+// more is sent. So a row that is sent again is followed by all later rows of its
+// user, and the profile ends as if each row had been sent once.
+type ledger struct {
+	file    *checkpointFile // nil if nothing is kept
+	rejects *rejects        // nil as well
+	reject  func(o original, reason string) error
+	stop    func(error) // ends the run
+
+	mu    sync.Mutex
+	room  sync.Cond
+	state checkpoint
+	sum   [sha256.Size]byte // of the rows that were written off
+
+	rows    []*entry // read and not written off
+	bytes   int      // of these
+	read    int      // rows, those written off included
+	sent    int      // rows given to MergeAll
+	pending map[int]*entry
+	claimed int // rows below may have been sent by an earlier run
+
+	troubles []*entry // failed, without an answer about the row
+	answered bool     // there was an answer about a row
+	unsure   int      // rows below may have been sent, for a clean end
+
+	saved   time.Time
+	savedAt int // of read
+	failed  bool
+
+	done, rejected int // for the progress
+}
+
+// entry is a row in the ledger.
+type entry struct {
+	original
+	number  int // from 0
+	sum     [sha256.Size]byte
+	settled bool
+	merged  bool
+	known   bool   // the outcome is Courier's, and so cannot be had again without sending
+	reason  string // if it is rejected
+}
+
+func newLedger(state checkpoint, sum [sha256.Size]byte) *ledger {
+	l := &ledger{state: state, sum: sum, read: state.Rows, claimed: state.Claimed, pending: map[int]*entry{}}
+	l.savedAt = l.read
+	l.room.L = &l.mu
+	return l
+}
+
+// add adds the next row, as soon as there is room. It reports whether there was,
+// before ctx ended. A row that is not settled has to be given to MergeAll next.
+func (l *ledger) add(ctx context.Context, e *entry) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for ctx.Err() == nil && len(l.rows) > 0 && (len(l.rows) >= maxAhead || l.bytes+e.size > maxAheadBytes) {
+		if len(l.pending) == 0 {
+			l.resolve() // no outcome will do it
+			continue
+		}
+		l.room.Wait()
+	}
+	if ctx.Err() != nil {
+		return false
+	}
+	e.number = l.read
+	l.read++
+	l.rows = append(l.rows, e)
+	l.bytes += e.size
+	if e.settled {
+		l.count(e)
+		l.writeOff()
+		return !l.failed
+	}
+	if e.number >= l.state.Claimed {
+		l.save()
+	}
+	if e.number < l.claimed {
+		l.state.SentAgain++
+	}
+	l.pending[l.sent] = e
+	l.sent++
+	return !l.failed
+}
+
+// outcome takes note of what came of the row that MergeAll has under that index.
+func (l *ledger) outcome(index int, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	e := l.pending[index]
+	delete(l.pending, index)
+	switch kind := classify(err); kind {
+	case merged, refused:
+		l.answered = true
+		l.resolve()
+		e.merged = kind == merged
+		l.settle(e, reasonOf(err))
+	case trouble:
+		l.unsure = max(l.unsure, e.number+1)
+		if l.troubles = append(l.troubles, e); len(l.troubles) == maxTroubles {
+			l.stop(outage(err))
+		}
+		e.reason = reasonOf(err)
+	case denied:
+		l.stop(err)
+	case ended:
+		if attempts(err) > 0 {
+			l.unsure = max(l.unsure, e.number+1)
+		}
+	}
+	l.room.Broadcast()
+	if time.Since(l.saved) >= saveEvery {
+		l.save()
+	}
+}
+
+// resolve rejects the rows in trouble, if others got an answer.
+func (l *ledger) resolve() {
+	if len(l.troubles) == 0 {
+		return
+	}
+	if !l.answered {
+		l.stop(errors.New("Courier cannot be reached: " + l.troubles[0].reason))
+		return
+	}
+	for _, e := range l.troubles {
+		l.settle(e, e.reason)
+	}
+	l.troubles = nil
+}
+
+func (l *ledger) settle(e *entry, reason string) {
+	e.settled, e.known, e.reason = true, true, reason
+	l.count(e)
+	l.writeOff()
+}
+
+func (l *ledger) count(e *entry) {
+	l.done++
+	if !e.merged {
+		l.rejected++
+	}
+}
+
+// writeOff writes the first rows off.
+func (l *ledger) writeOff() {
+	for len(l.rows) > 0 && l.rows[0].settled && !l.failed {
+		e := l.rows[0]
+		if e.merged {
+			l.state.Merged++
+		} else {
+			if err := l.reject(e.original, e.reason); err != nil {
+				l.fail(err)
+				return
+			}
+			l.state.Rejected++
+		}
+		l.state.Rows++
+		l.sum = e.sum
+		l.bytes -= e.size
+		l.rows[0] = nil
+		l.rows = l.rows[1:]
+		l.room.Broadcast()
+	}
+}
+
+// fail ends the run, because nothing more can be kept. What the checkpoint says
+// stays true.
+func (l *ledger) fail(err error) {
+	l.failed = true
+	l.stop(fmt.Errorf("progress cannot be kept: %w", err))
+}
+
+// save writes the checkpoint.
+func (l *ledger) save() {
+	l.state.Claimed = l.read + max(claimAhead, 2*(l.read-l.savedAt))
+	l.saved, l.savedAt = time.Now(), l.read
+	l.write()
+}
+
+func (l *ledger) write() {
+	if l.file == nil || l.failed {
+		return
+	}
+	if err := l.rejects.sync(); err != nil {
+		l.fail(err)
+		return
+	}
+	c := l.state
+	c.RejectsSize, c.RejectsSum = l.rejects.size, l.rejects.sum()
+	c.Through, c.Settled = c.Rows, nil
+	sum := l.sum
+	for _, e := range l.rows {
+		if e.settled && e.known {
+			c.Settled = append(c.Settled, settledRow{Row: e.number, Merged: e.merged, Reason: e.reason})
+			c.Through, sum = e.number+1, e.sum
+		}
+	}
+	c.Sum = hex.EncodeToString(sum[:])
+	if err := l.file.save(c); err != nil {
+		l.fail(err)
+	}
+}
+
+// close settles what can be settled, and keeps what is to be done. It reports
+// whether all is done.
+func (l *ledger) close(ctx context.Context) (finished bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if ctx.Err() == nil {
+		l.resolve()
+	}
+	finished = ctx.Err() == nil && !l.failed
+	if l.file == nil {
+		return finished
+	}
+	var err error
+	if finished {
+		if err = l.rejects.close(); err == nil {
+			err = l.file.remove()
+		}
+	} else {
+		l.state.Claimed = l.unsure
+		if l.write(); l.state.Rows == 0 && l.sent == 0 && l.state.RejectsSize == 0 {
+			err = l.file.remove()
+		}
+		err = errors.Join(err, l.rejects.close())
+	}
+	if err != nil {
+		l.fail(err)
+	}
+	return finished && err == nil
+}
+
+// wake has add look whether the run has ended.
+func (l *ledger) wake() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.room.Broadcast()
+}
+
+// counts are how far the import has come.
+type counts struct{ done, rejected int }
+
+func (l *ledger) progress() counts {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return counts{l.done, l.rejected}
+}

@@ -1,0 +1,372 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"context"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	courier "github.com/courier-profiles/courier-go"
+	"github.com/courier-profiles/courier-go/couriertest"
+)
+
+// importFile does the import that the options ask for. An error says that it
+// could not begin.
+func importFile(ctx context.Context, o options, stdin *os.File, stdout io.Writer, stderr *os.File) (code int, err error) {
+	gate := &gate{limiter: rate.NewLimiter(rate.Inf, 1)}
+	if o.rate > 0 {
+		gate.limiter = rate.NewLimiter(rate.Limit(o.rate), 1)
+	}
+	client, destination, closeClient, err := newClient(o, gate.observe)
+	if err != nil {
+		return 0, err
+	}
+	defer closeClient()
+
+	in, err := openInput(o.input, stdin, o.inputOptions)
+	if err != nil {
+		return 0, err
+	}
+	defer in.close()
+	if err := o.setFiles(in.format); err != nil {
+		return 0, err
+	}
+	for _, note := range in.notes() {
+		fmt.Fprintln(stderr, note)
+	}
+
+	state := checkpoint{Version: checkpointVersion, Input: in.name, Destination: destination, Empty: "ignore", Rejects: o.rejects}
+	if o.emptyNull {
+		state.Empty = "null"
+	}
+	run := &importRun{options: o, in: in, gate: gate, client: client, stderr: stderr}
+	if o.dryRun {
+		run.ledger = newLedger(state, in.sum())
+		run.ledger.reject = func(row original, reason string) error {
+			_, err := fmt.Fprintf(stdout, "%s:%d: %s\n", in.name, row.line, reason)
+			return err
+		}
+		return run.do(ctx), nil
+	}
+	file, err := openCheckpoint(o.checkpoint)
+	if err != nil {
+		return 0, err
+	}
+	defer file.close()
+	if err := run.resume(file, state); err != nil {
+		return 0, err
+	}
+	return run.do(ctx), nil
+}
+
+// newClient returns the client, and where it leads.
+func newClient(o options, observe func(context.Context, courier.Attempt)) (client *courier.Client, destination string, closeClient func(), err error) {
+	opts := []courier.Option{courier.WithObserver(observe), courier.WithUserAgent("courier-import/1")}
+	nothing := func() {}
+	switch {
+	case o.dryRun:
+		opts = append(opts, courier.WithHTTPClient(&http.Client{Transport: nowhere{}}))
+		client, err = courier.NewClient("none", opts...)
+		return client, "nowhere", nothing, err
+	case o.fake:
+		fake := couriertest.NewServer()
+		fake.MaxRequests = -1
+		client, err = fake.Client(opts...)
+		return client, "fake", fake.Close, err
+	case os.Getenv("COURIER_API_KEY") == "" && os.Getenv("COURIER_AUTH_TOKEN") == "":
+		return nil, "", nil, errors.New(`There is no API key: set COURIER_API_KEY to the one of your Courier workspace.
+Without one, -fake imports into the Profiles API in memory, to see how it works:
+	` + o.command(o.input) + ` -fake
+and -dry-run checks all rows and sends nothing.`)
+	}
+	client, err = courier.NewClientFromEnv(opts...)
+	return client, cmp.Or(os.Getenv("COURIER_BASE_URL"), courier.DefaultBaseURL), nothing, err
+}
+
+// nowhere answers each request as Courier would a good one, for a dry run: all
+// that the client refuses is refused then, and nothing is sent.
+type nowhere struct{}
+
+func (nowhere) RoundTrip(*http.Request) (*http.Response, error) {
+	return &http.Response{
+		StatusCode: http.StatusOK,
+		Header:     http.Header{},
+		Body:       io.NopCloser(bytes.NewReader([]byte(`{"status":"SUCCESS"}`))),
+	}, nil
+}
+
+// importRun is one import.
+type importRun struct {
+	options
+	in     *input
+	gate   *gate
+	client *courier.Client
+	ledger *ledger
+	stderr *os.File
+
+	begin   []queued // rows that were read again to find where to go on
+	skipped int
+}
+
+// queued is a row on its way into the ledger.
+type queued struct {
+	row
+	entry *entry
+}
+
+// resume reads up to where the checkpoint is, if there is one, and opens the file
+// of rejects.
+func (r *importRun) resume(file *checkpointFile, fresh checkpoint) error {
+	state, found, err := file.load()
+	if r.fresh {
+		found, err = false, nil
+	}
+	switch {
+	case err != nil:
+		return err
+	case !found:
+		state = fresh
+		if _, err := os.Stat(r.rejects); err == nil && !r.fresh {
+			return fmt.Errorf("%s is there already, from an earlier import: import it or move it away, or use -fresh to overwrite it", r.rejects)
+		}
+	default:
+		if err := sameRun(file.path, state, fresh); err != nil {
+			return err
+		}
+	}
+	sum, err := r.skip(file.path, state)
+	if err != nil {
+		return err
+	}
+	rejects, err := openRejects(r.rejects, r.in.header(), state.RejectsSize, state.RejectsSum)
+	if err != nil {
+		return err
+	}
+	l := newLedger(state, sum)
+	l.file, l.rejects = file, rejects
+	l.reject = func(row original, reason string) error { return rejects.add(r.in.reject(row, reason)) }
+	r.ledger = l
+	if found {
+		fmt.Fprintf(r.stderr, "Going on: %s rows were settled before.\n", thousands(r.skipped))
+	}
+	return nil
+}
+
+// sameRun refuses a checkpoint of another import.
+func sameRun(path string, was, is checkpoint) error {
+	for _, each := range []struct{ what, was, is string }{
+		{"to " + was.Destination, was.Destination, is.Destination},
+		{"with -empty=" + was.Empty, was.Empty, is.Empty},
+		{"with " + was.Rejects + " for rejected rows", was.Rejects, is.Rejects},
+	} {
+		if each.was != each.is {
+			return fmt.Errorf("%s is of an import of %s %s, which is not done: finish that one first, name another file with -checkpoint, or use -fresh to begin at the first row", path, was.Input, each.what)
+		}
+	}
+	return nil
+}
+
+// skip reads the rows that the checkpoint knows, and checks that they are the
+// same. It returns the sum of those that were written off.
+func (r *importRun) skip(path string, state checkpoint) (sum [32]byte, err error) {
+	settled := map[int]settledRow{}
+	for _, row := range state.Settled {
+		settled[row.Row] = row
+	}
+	sum = r.in.sum()
+	last := sum
+	for number := range state.Through {
+		next, err := r.in.next()
+		if err == io.EOF {
+			return sum, changed(path, state, r.in.name)
+		}
+		if err != nil {
+			return sum, r.unreadable(err)
+		}
+		last = next.sum
+		if number < state.Rows {
+			sum = next.sum
+			r.skipped++
+			continue
+		}
+		e := newEntry(next)
+		if before, ok := settled[number]; ok {
+			e.settled, e.known, e.merged, e.reason = true, true, before.Merged, before.Reason
+			r.skipped++
+		}
+		r.begin = append(r.begin, queued{next, e})
+	}
+	if hex.EncodeToString(last[:]) != state.Sum && state.Sum != "" {
+		return sum, changed(path, state, r.in.name)
+	}
+	return sum, nil
+}
+
+func changed(path string, state checkpoint, name string) error {
+	return fmt.Errorf("the first %s rows of %s are not those that %s is about (an import of %s): put the input back as it was, name another file with -checkpoint, or use -fresh to begin at the first row",
+		thousands(state.Through), name, path, state.Input)
+}
+
+func (r *importRun) unreadable(err error) error {
+	return fmt.Errorf("%s cannot be read on from line %d: %w", r.in.name, r.in.position(), err)
+}
+
+func newEntry(row row) *entry {
+	return &entry{original: row.original, sum: row.sum, settled: row.reason != "", reason: row.reason}
+}
+
+var errInterrupted = errors.New("interrupted")
+
+// do sends the rows, and returns the exit code. Whatever stops it goes by halt:
+// nothing more is read or sent, and what is in flight comes to its end.
+func (r *importRun) do(signals context.Context) (code int) {
+	ctx, halt := context.WithCancelCause(context.Background())
+	defer halt(nil)
+	defer context.AfterFunc(signals, func() { halt(errInterrupted) })()
+	sending, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	r.gate.cancel = cancel
+	r.ledger.stop = halt
+	defer context.AfterFunc(ctx, func() {
+		r.gate.close()
+		r.ledger.wake()
+	})()
+
+	started := time.Now()
+	bar := startProgress(r.stderr, r.in, r.ledger, r.gate)
+	defer context.AfterFunc(signals, func() {
+		bar.print("Stopping, as soon as the requests in flight are answered. To stop at once, interrupt again.")
+	})()
+	outcomes := r.client.Profiles.MergeAll(sending, func(yield func(string, courier.Profile) bool) {
+		for next, err := range r.rows() {
+			if err != nil {
+				halt(err)
+				return
+			}
+			if !r.ledger.add(ctx, next.entry) || !next.entry.settled && !yield(next.userID, next.profile) {
+				return
+			}
+		}
+	}, courier.WithConcurrency(r.concurrency), courier.WithRateLimiter(r.gate))
+	for outcome := range outcomes {
+		r.ledger.outcome(outcome.Index, outcome.Err)
+	}
+	finished := r.ledger.close(ctx)
+	bar.stop()
+	r.summarize(time.Since(started))
+
+	cause := context.Cause(ctx)
+	switch {
+	case finished && r.ledger.state.Rejected == 0:
+		return exitDone
+	case finished:
+		r.advise()
+		return exitRejected
+	case errors.Is(cause, errInterrupted):
+		fmt.Fprintln(r.stderr, "Interrupted."+r.whatNext())
+		return exitInterrupted
+	default:
+		fmt.Fprintln(r.stderr, stopped(cause)+r.whatNext())
+		return exitFailed
+	}
+}
+
+// rows yields the rows that were read already, and then those of the input.
+func (r *importRun) rows() func(yield func(queued, error) bool) {
+	return func(yield func(queued, error) bool) {
+		for _, next := range r.begin {
+			if !yield(next, nil) {
+				return
+			}
+		}
+		r.begin = nil
+		for {
+			next, err := r.in.next()
+			if err == io.EOF {
+				return
+			}
+			if err != nil {
+				yield(queued{}, r.unreadable(err))
+				return
+			}
+			if !yield(queued{next, newEntry(next)}, nil) {
+				return
+			}
+		}
+	}
+}
+
+// stopped says why the import has stopped.
+func stopped(err error) string {
+	var (
+		key       *courier.AuthenticationError
+		forbidden *courier.PermissionError
+	)
+	switch {
+	case errors.As(err, &key):
+		return "Courier does not accept the API key (" + reasonOf(err) + "): check COURIER_API_KEY."
+	case errors.As(err, &forbidden):
+		return "The API key may not change profiles (" + reasonOf(err) + "): use another one in COURIER_API_KEY."
+	}
+	return err.Error() + "."
+}
+
+// whatNext says what to type after an import that is not done.
+func (r *importRun) whatNext() string {
+	switch {
+	case r.dryRun:
+		return ""
+	case r.input == "-":
+		return "\nTo go on, run the same command again with the same input:\n\t" + r.command("-")
+	}
+	return "\nTo go on, run the same command again:\n\t" + r.command(r.input)
+}
+
+// advise says what to do about rejected rows.
+func (r *importRun) advise() {
+	if r.dryRun {
+		return
+	}
+	fmt.Fprintf(r.stderr, "Mend the rejected rows in %s, each has its reason there. Then import them:\n\t%s\n", r.options.rejects, r.command(r.options.rejects))
+}
+
+// summarize prints what the import has come to.
+func (r *importRun) summarize(took time.Duration) {
+	state, now := r.ledger.state, r.ledger.progress()
+	merged := "merged"
+	if r.dryRun {
+		merged = "good"
+	}
+	lines := []struct {
+		what string
+		n    int
+		note string
+		show bool
+	}{
+		{"rows", r.ledger.read, "", true},
+		{merged, state.Merged, "", true},
+		{"rejected", state.Rejected, "see " + r.options.rejects, true},
+		{"settled before", r.skipped, "and not sent again", r.skipped > 0},
+		{"sent again", state.SentAgain, "at the most, because an earlier run was killed", state.SentAgain > 0},
+		{"retries", r.gate.retried(), "", !r.dryRun},
+	}
+	for _, line := range lines {
+		if !line.show {
+			continue
+		}
+		if line.n == 0 || r.dryRun {
+			line.note = ""
+		}
+		fmt.Fprintln(r.stderr, strings.TrimRight(fmt.Sprintf("%14s  %12s  %s", line.what, thousands(line.n), line.note), " "))
+	}
+	fmt.Fprintf(r.stderr, "%14s  %12s  %s rows/s\n", "time", took.Round(time.Millisecond), thousands(int(float64(now.done)/took.Seconds())))
+}
