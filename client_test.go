@@ -1,8 +1,6 @@
 package courier_test
 
 import (
-	"bufio"
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -323,45 +321,6 @@ func TestClientRefusesUserIDsThatMeanAnotherResource(t *testing.T) {
 			t.Errorf("%q: result is %v beside the error", id, result)
 		}
 	}
-}
-
-func FuzzUserID(f *testing.F) {
-	for _, user := range userIDs {
-		if len(user.id) < 1000 {
-			f.Add(user.id)
-		}
-	}
-	// Without a network, but with the bytes that a server would read.
-	const prefix = "/base/v1/profiles/"
-	client := coreClient(f, func(req *http.Request) (*http.Response, error) {
-		var wire bytes.Buffer
-		if err := req.Write(&wire); err != nil {
-			return nil, err
-		}
-		req, err := http.ReadRequest(bufio.NewReader(&wire))
-		if err != nil {
-			return nil, err
-		}
-		segment, ok := strings.CutPrefix(req.RequestURI, prefix)
-		id, err := url.PathUnescape(segment)
-		if !ok || err != nil || strings.ContainsAny(segment, "/?#") || segment == "." || segment == ".." {
-			return coreAnswer(http.StatusNotAcceptable, req.RequestURI), nil
-		}
-		return coreAnswer(http.StatusOK, "", "X-Seen", id), nil
-	}, courier.WithBaseURL("https://courier.test/base/v1"), courier.WithMaxRetries(0))
-	f.Fuzz(func(t *testing.T, id string) {
-		result, err := client.Profiles.Merge(t.Context(), id, courier.Profile{})
-		if id == "" || id == "." || id == ".." {
-			wantValidation(t, err, "userID")
-			return
-		}
-		if err != nil {
-			t.Fatalf("%q: %v", id, err)
-		}
-		if got := result.Header.Get("X-Seen"); got != id {
-			t.Errorf("%q: the server saw the id %q", id, got)
-		}
-	})
 }
 
 func TestClientResult(t *testing.T) {

@@ -118,19 +118,6 @@ func TestAfter(t *testing.T) {
 	}
 }
 
-// FuzzAfter finds no header that makes the wait negative.
-func FuzzAfter(f *testing.F) {
-	for _, value := range []string{"7", "1.5", "9223372036.854775", "9223372037", "Sunday, 06-Nov-94 08:49:37 GMT", "-1"} {
-		f.Add(value)
-	}
-	now := time.Unix(0, 0)
-	f.Fuzz(func(t *testing.T, value string) {
-		if wait, ok := retry.After(http.Header{"Retry-After": {value}}, now); wait < 0 || !ok && wait != 0 {
-			t.Errorf("After(%q) = %v, %t", value, wait, ok)
-		}
-	})
-}
-
 func TestBudget(t *testing.T) {
 	var b retry.Budget
 	take := func() (n int) {
