@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/nats-io/nats-server/v2/server"
 	"github.com/nats-io/nats.go/jetstream"
 
 	courier "github.com/courier-profiles/courier-go"
@@ -24,12 +25,12 @@ func demonstrate(ctx context.Context, s settings, out io.Writer, log *slog.Logge
 		return err
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	server, err := startNATS(dir)
+	embedded, err := startNATS(dir, server.RANDOM_PORT)
 	if err != nil {
 		return err
 	}
-	defer stopNATS(server)
-	js, err := connect(server.ClientURL(), log)
+	defer stopNATS(embedded)
+	js, err := connect(embedded.ClientURL(), log)
 	if err != nil {
 		return err
 	}

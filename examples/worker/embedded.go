@@ -7,12 +7,12 @@ import (
 	"github.com/nats-io/nats-server/v2/server"
 )
 
-// startNATS starts a nats-server with JetStream in this process, on a free port
-// of 127.0.0.1. The caller has to stop it.
-func startNATS(storeDir string) (*server.Server, error) {
+// startNATS starts a nats-server with JetStream in this process, on 127.0.0.1.
+// The caller has to stop it.
+func startNATS(storeDir string, port int) (*server.Server, error) {
 	nats, err := server.NewServer(&server.Options{
 		Host:      "127.0.0.1",
-		Port:      server.RANDOM_PORT,
+		Port:      port,
 		JetStream: true,
 		StoreDir:  storeDir,
 		NoLog:     true,

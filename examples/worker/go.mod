@@ -4,8 +4,10 @@ go 1.25.0
 
 require (
 	github.com/courier-profiles/courier-go v0.0.0
+	github.com/google/go-cmp v0.7.0
 	github.com/nats-io/nats-server/v2 v2.14.5
 	github.com/nats-io/nats.go v1.53.1
+	go.uber.org/goleak v1.3.0
 	golang.org/x/sync v0.19.0
 )
 
