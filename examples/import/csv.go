@@ -77,7 +77,9 @@ func (c *csvSource) readHeader(options csvOptions) error {
 			return err
 		}
 		if problem != "" {
-			failed = errors.New(problem)
+			if failed == nil { // that of the commonest delimiter
+				failed = errors.New(problem)
+			}
 			continue
 		}
 		names := cutOut(string(c.data()[:n]), c.spans)
@@ -137,11 +139,8 @@ func (c *csvSource) next() (row, error) {
 // Further cells may be there if they are empty, as spreadsheets leave them.
 func (c *csvSource) fit(r *original, cells []string) (problem string) {
 	width := c.columns.width()
-	switch {
-	case len(cells) < width:
-		return fmt.Sprintf("the row has %d cells, but there are %d columns", len(cells), width)
-	case !allBlank(cells[width:]):
-		return fmt.Sprintf("the row has %d cells, but there are only %d columns", len(cells), width)
+	if problem := checkWidth(cells, width); problem != "" {
+		return problem
 	}
 	r.cells = cells[:width]
 	if !c.columns.rejects {
@@ -163,10 +162,18 @@ func (c *csvSource) fit(r *original, cells []string) (problem string) {
 		return string(found)
 	case n < len(r.text):
 		return "the text holds more than one row"
-	case len(cells) != own:
-		return fmt.Sprintf("the text has %d cells, but there are %d columns", len(cells), own)
 	}
-	r.cells, r.text = cells, ""
+	if problem := checkWidth(cells, own); problem != "" {
+		return problem
+	}
+	r.cells, r.text = cells[:own], ""
+	return ""
+}
+
+func checkWidth(cells []string, columns int) (problem string) {
+	if len(cells) < columns || !allBlank(cells[columns:]) {
+		return fmt.Sprintf("the row has %d cells, but there are %d columns", len(cells), columns)
+	}
 	return ""
 }
 

@@ -5,6 +5,7 @@ go 1.25.0
 require (
 	github.com/courier-profiles/courier-go v0.0.0
 	github.com/gofrs/flock v0.13.0
+	github.com/google/go-cmp v0.7.0
 	github.com/schollz/progressbar/v3 v3.19.1
 	golang.org/x/term v0.44.0
 	golang.org/x/text v0.41.0

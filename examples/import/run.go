@@ -352,7 +352,7 @@ func (r *importRun) summarize(took time.Duration) {
 		note string
 		show bool
 	}{
-		{"rows", r.ledger.read, "", true},
+		{"rows read", r.ledger.read, "", true},
 		{merged, state.Merged, "", true},
 		{"rejected", state.Rejected, "see " + r.options.rejects, true},
 		{"settled before", r.skipped, "and not sent again", r.skipped > 0},

@@ -28,10 +28,11 @@ func write(out io.Writer, rows int) error {
 	_, _ = w.WriteString(header) // Flush has the error
 	for i := range rows {
 		first, last := pick(i, "Ada", "Ángel", "Mary", "Grace", "Bo"), pick(i/7, "Lovelace", "Peña", "Somerville", "Hopper", "Li")
-		fmt.Fprintf(w, `user-%07d,"%s, %s",%[3]s,%[2]s,user-%07[1]d@example.com,+1555%07[1]d,%s,19%02d-%02d-%02d,%s,%s,%[3]s,%[2]s,,,user%[1]d,https://example.com/users/%[1]d,,,%[10]s,false,,%[11]s`+"\n",
-			i, last, first, pick(i, "female", "male", ""), i%100, i%12+1, i%28+1,
-			pick(i, "Europe/London", "America/New_York", "Asia/Tokyo"), pick(i, "en-GB", "en-US", "ja-JP"),
-			pick(i, "true", "false"), pick(i, "email", "", "sms"))
+		gender, locale, zone := pick(i, "female", "male", ""), pick(i, "en-GB", "en-US", "ja-JP"), pick(i, "Europe/London", "America/New_York", "Asia/Tokyo")
+		fmt.Fprintf(w, "user-%07d,\"%s, %s\",%s,%s,user-%07d@example.com,+1555%07d,", i, last, first, first, last, i, i)
+		fmt.Fprintf(w, "%s,19%02d-%02d-%02d,%s,%s,", gender, i%100, i%12+1, i%28+1, zone, locale)
+		fmt.Fprintf(w, "%s,%s,,,user%d,https://example.com/users/%d,,,", first, last, i, i)
+		fmt.Fprintf(w, "%s,false,,%s\n", pick(i, "true", "false"), pick(i, "email", "", "sms"))
 	}
 	return w.Flush()
 }

@@ -1,0 +1,256 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"path/filepath"
+	"testing"
+	"testing/synctest"
+
+	"github.com/google/go-cmp/cmp"
+
+	courier "github.com/courier-profiles/courier-go"
+)
+
+var (
+	errLost    = &courier.ConnectionError{Operation: "merge profile", Attempts: 4, Err: errors.New("lost")}
+	errUnsent  = &courier.ConnectionError{Operation: "merge profile", Err: errStopped}
+	errRefused = &courier.InvalidRequestError{APIError: courier.APIError{Operation: "merge profile", StatusCode: 400, Message: "bad"}}
+	errKey     = &courier.AuthenticationError{APIError: courier.APIError{Operation: "merge profile", StatusCode: 401}}
+)
+
+// testLedger is a ledger without files. It lists rejected rows, and its end.
+type testLedger struct {
+	*ledger
+	ctx      context.Context
+	rejected []string
+}
+
+func newTestLedger(t *testing.T) *testLedger {
+	t.Helper()
+	l := &testLedger{ledger: newLedger(checkpoint{}, [32]byte{})}
+	ctx, stop := context.WithCancelCause(t.Context())
+	t.Cleanup(func() { stop(nil) })
+	l.ctx = ctx
+	l.stop = stop
+	l.reject = func(o original, reason string) error {
+		l.rejected = append(l.rejected, fmt.Sprint(o.line, " ", reason))
+		return nil
+	}
+	return l
+}
+
+// rows adds rows to be sent, or rejected ones.
+func (l *testLedger) addRows(t *testing.T, n int, reason string) {
+	t.Helper()
+	for range n {
+		if !l.add(l.ctx, &entry{original: original{line: l.read + 1}, settled: reason != "", reason: reason}) {
+			t.Fatal("there is no room")
+		}
+	}
+}
+
+func TestRejectsAreInTheOrderOfTheInput(t *testing.T) {
+	l := newTestLedger(t)
+	l.addRows(t, 1, "")
+	l.addRows(t, 1, "early")
+	l.addRows(t, 2, "")
+	l.outcome(2, errRefused)
+	l.outcome(1, nil)
+	if l.rejected != nil {
+		t.Errorf("%q are written off before the first row is settled", l.rejected)
+	}
+	l.outcome(0, errRefused)
+	want := []string{"1 400 Bad Request: bad", "2 early", "4 400 Bad Request: bad"}
+	if diff := cmp.Diff(want, l.rejected); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if !l.close(l.ctx) || l.state.Merged != 1 || l.state.Rejected != 3 || l.state.Rows != 4 {
+		t.Errorf("state %+v", l.state)
+	}
+}
+
+func TestTroubles(t *testing.T) {
+	const reason = "no answer in 4 attempt(s): *errors.errorString"
+	for _, test := range []struct {
+		name     string
+		outcomes []error
+		rejected int
+		stopped  bool
+	}{
+		{"an answer follows", []error{errLost, errLost, nil}, 2, false},
+		{"an answer came before", []error{nil, errLost, errLost}, 2, false},
+		{"a refusal is an answer", []error{errRefused, errLost}, 2, false},
+		{"no answer at all", []error{errLost, errLost}, 0, true},
+		{"an outage", append([]error{nil}, repeat(errLost, maxTroubles)...), 0, true},
+		{"nearly an outage", append(repeat(errLost, maxTroubles-1), nil), maxTroubles - 1, false},
+		{"the wrong key", []error{nil, errKey, errKey}, 0, true},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			l := newTestLedger(t)
+			l.addRows(t, len(test.outcomes), "")
+			for i, err := range test.outcomes {
+				l.outcome(i, err)
+			}
+			if finished := l.close(l.ctx); finished == test.stopped {
+				t.Errorf("finished: %v", finished)
+			}
+			if len(l.rejected) != test.rejected || l.state.Rejected != test.rejected {
+				t.Errorf("rejected %q", l.rejected)
+			}
+		})
+	}
+	l := newTestLedger(t)
+	l.addRows(t, 2, "")
+	l.outcome(0, errLost)
+	l.outcome(1, nil)
+	if diff := cmp.Diff([]string{"1 " + reason}, l.rejected); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+}
+
+func repeat(err error, n int) (all []error) {
+	for range n {
+		all = append(all, err)
+	}
+	return all
+}
+
+func TestReadingWaitsForTheFirstRow(t *testing.T) {
+	for _, test := range []struct {
+		name string
+		size int
+		room int
+	}{
+		{"rows", 1, maxAhead},
+		{"bytes", maxAheadBytes / 8, 8},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := newTestLedger(t)
+				done := make(chan bool)
+				go func() {
+					for {
+						if !l.add(l.ctx, &entry{original: original{size: test.size}}) {
+							close(done)
+							return
+						}
+					}
+				}()
+				for i := 1; i < test.room; i++ {
+					synctest.Wait()
+					l.outcome(i, nil)
+				}
+				synctest.Wait()
+				if l.read != test.room {
+					t.Errorf("%d rows were read, want %d", l.read, test.room)
+				}
+				l.outcome(0, nil)
+				synctest.Wait()
+				if l.read != 2*test.room {
+					t.Errorf("%d rows were read, want %d", l.read, 2*test.room)
+				}
+				l.stop(errInterrupted)
+				l.wake()
+				<-done
+			})
+		})
+	}
+}
+
+// TestTroubleDoesNotBlock has a row in trouble, and behind it more rejected rows
+// than there is room for, so that no outcome will come.
+func TestTroubleDoesNotBlock(t *testing.T) {
+	for _, answered := range []bool{true, false} {
+		l := newTestLedger(t)
+		l.addRows(t, 2, "")
+		if answered {
+			l.outcome(1, nil)
+		} else {
+			l.outcome(1, errLost)
+		}
+		l.outcome(0, errLost)
+		all := true
+		for range maxAhead + 1 {
+			all = all && l.add(l.ctx, &entry{settled: true, reason: "bad"})
+		}
+		if all != answered || (context.Cause(l.ctx) == nil) != answered {
+			t.Errorf("answered %v: added all: %v, ended by %v", answered, all, context.Cause(l.ctx))
+		}
+	}
+}
+
+func TestRejectsThatCannotBeWrittenEndTheRun(t *testing.T) {
+	l := newTestLedger(t)
+	full := errors.New("the disk is full")
+	l.reject = func(original, string) error { return full }
+	l.addRows(t, 1, "")
+	l.outcome(0, errRefused)
+	if cause := context.Cause(l.ctx); !errors.Is(cause, full) {
+		t.Errorf("the run was ended by %v", cause)
+	}
+	if l.close(l.ctx) || l.state.Rows != 0 || l.add(l.ctx, &entry{}) {
+		t.Errorf("state %+v", l.state)
+	}
+}
+
+// TestSettledRowsOfAUserAreItsFirst draws outcomes as MergeAll gives them, of
+// each user in order, and stops at any time: in the checkpoint, no row of a user
+// is settled behind one that is not.
+func TestSettledRowsOfAUserAreItsFirst(t *testing.T) {
+	for seed := range uint64(300) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		l := newTestLedger(t)
+		folder := t.TempDir()
+		file, err := openCheckpoint(filepath.Join(folder, "c.json"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.file = file
+		if l.rejects, err = openRejects(filepath.Join(folder, "r.csv"), "", 0, ""); err != nil {
+			t.Fatal(err)
+		}
+		const rows, users = 60, 5
+		l.addRows(t, rows, "")
+		next := [users]int{}
+		stopped := false
+		for range random.IntN(rows) {
+			user := random.IntN(users)
+			row := next[user]*users + user
+			if row >= rows {
+				continue
+			}
+			next[user]++
+			var outcome error
+			switch n := random.IntN(8); {
+			case stopped, n == 0:
+				outcome, stopped = errUnsent, true // from then on nothing is sent
+			case n < 4:
+				outcome = errLost
+			case n == 4:
+				outcome = errRefused
+			}
+			l.outcome(row, outcome)
+		}
+		l.mu.Lock()
+		l.write()
+		l.mu.Unlock()
+		file.close()
+		var c checkpoint
+		if err := json.Unmarshal([]byte(readFile(t, folder, "c.json")), &c); err != nil {
+			t.Fatal(err)
+		}
+		settled := map[int]bool{}
+		for _, s := range c.Settled {
+			settled[s.Row] = true
+		}
+		for row := range rows {
+			if isSettled := row < c.Rows || settled[row]; isSettled && row >= users && row-users >= c.Rows && !settled[row-users] {
+				t.Fatalf("seed %d: row %d is settled, and row %d of that user is not", seed, row, row-users)
+			}
+		}
+	}
+}
