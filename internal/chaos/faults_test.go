@@ -1,0 +1,81 @@
+package chaos
+
+import "fmt"
+
+// All times of the client are a fiftieth of the default: an attempt has 0.6 s
+// where it has 30 s, and the first wait is 10 to 20 ms where it is 0.5 to 1 s.
+
+// fault is a way for the network to fail.
+type fault struct {
+	name string
+
+	// routes are the ways to the server. Of the connections, each route gets its
+	// share, the first ones included; the others meet no toxic.
+	routes []route
+
+	// In turn, for some attempts each: all is well, and all connections meet the
+	// toxic (those that are open as well), or the network is down.
+	toxicInTurn string
+	downInTurn  bool
+
+	breaks   bool // attempts end without an answer, for certain
+	serverOK bool // the server does not fail on top
+	keyed    bool // merges with a key meet it as well
+}
+
+// route is a way through a proxy.
+type route struct {
+	share  float64
+	toxics []string
+}
+
+// toxic is a toxic as toxiproxy's API takes it.
+func toxic(kind, stream, attributes string) string {
+	return fmt.Sprintf(`{"type":%q,"stream":%q,"attributes":{%s}}`, kind, stream, attributes)
+}
+
+// bothWays is a toxic on what is sent and another on what is received.
+func bothWays(kind, attributes string) []string {
+	return []string{toxic(kind, "upstream", attributes), toxic(kind, "downstream", attributes)}
+}
+
+// faults returns all faults. A connection over TLS needs 4,000 bytes more until
+// its first answer.
+func faults(http2 bool) []fault {
+	cutAfter := 1500
+	if http2 {
+		cutAfter += 4000
+	}
+	latency := bothWays("latency", `"latency":20,"jitter":15`)
+	late := []string{toxic("latency", "upstream", `"latency":400,"jitter":400`)}
+	bandwidth := bothWays("bandwidth", `"rate":50`)
+	slices := bothWays("slicer", `"average_size":128,"size_variation":64,"delay":200`)
+	slowClose := bothWays("slow_close", `"delay":100`)
+	reset := []string{toxic("reset_peer", "downstream", `"timeout":5`)}
+	silent := []string{toxic("timeout", "downstream", `"timeout":0`)}
+	cutAnswer := []string{toxic("limit_data", "downstream", fmt.Sprintf(`"bytes":%d`, cutAfter))}
+	cutRequest := []string{toxic("limit_data", "upstream", fmt.Sprintf(`"bytes":%d`, 4*cutAfter))}
+
+	var all []string
+	for _, toxics := range [][]string{bothWays("latency", `"latency":5,"jitter":5`), slices, slowClose} {
+		all = append(all, toxics...)
+	}
+	return []fault{
+		{name: "none", serverOK: true},
+		{name: "server only"},
+		{name: "latency 20 ± 15 ms", routes: []route{{1, latency}}},
+		{name: "latency 0.4 ± 0.4 s on some", routes: []route{{0.3, late}}, keyed: true},
+		{name: "bandwidth 50 kB/s", routes: []route{{1, bandwidth}}},
+		{name: "sliced packets", routes: []route{{1, slices}}},
+		{name: "slow close", routes: []route{{1, slowClose}}},
+		{name: "reset", routes: []route{{0.3, reset}}, breaks: true},
+		{name: "silent from the start", routes: []route{{0.2, silent}}, breaks: true},
+		{name: "goes silent in use", toxicInTurn: silent[0], breaks: true, keyed: true},
+		{name: "cut in the answer", routes: []route{{1, cutAnswer}}, breaks: true},
+		{name: "cut in the request", routes: []route{{1, cutRequest}}, breaks: true},
+		{name: "down and up again", downInTurn: true, breaks: true},
+		{name: "all mixed", downInTurn: true, breaks: true, keyed: true, routes: []route{
+			{0.5, all}, {0.1, late}, {0.05, bandwidth}, {0.05, reset}, {0.05, silent}, {0.05, cutAnswer}, {0.05, cutRequest},
+		}},
+	}
+}
