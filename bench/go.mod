@@ -1,0 +1,17 @@
+module github.com/courier-profiles/courier-go/bench
+
+go 1.25.0
+
+require (
+	github.com/courier-profiles/courier-go v0.0.0
+	github.com/go-resty/resty/v2 v2.17.2
+	github.com/google/go-cmp v0.7.0
+	github.com/hashicorp/go-retryablehttp v0.7.8
+)
+
+require (
+	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
+	golang.org/x/net v0.43.0 // indirect
+)
+
+replace github.com/courier-profiles/courier-go => ..

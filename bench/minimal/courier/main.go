@@ -1,0 +1,21 @@
+// Courier is the smallest program that merges a profile with package courier.
+// Its size is what is measured.
+package main
+
+import (
+	"context"
+	"fmt"
+
+	courier "github.com/courier-profiles/courier-go"
+)
+
+func main() {
+	client, err := courier.NewClientFromEnv()
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(client.Profiles.Merge(context.Background(), "user-1", courier.Profile{
+		Email:       courier.Set("user@example.com"),
+		PhoneNumber: courier.Set("555-555-5555"),
+	}))
+}

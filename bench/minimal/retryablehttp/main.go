@@ -1,0 +1,43 @@
+// Retryablehttp is the smallest program that merges a profile with
+// go-retryablehttp and a struct of its own. Its size is what is measured.
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"os"
+
+	"github.com/hashicorp/go-retryablehttp"
+)
+
+type body struct {
+	Profile struct {
+		Email       string `json:"email,omitempty"`
+		PhoneNumber string `json:"phone_number,omitempty"`
+	} `json:"profile"`
+}
+
+func main() {
+	var b body
+	b.Profile.Email = "user@example.com"
+	b.Profile.PhoneNumber = "555-555-5555"
+	text, err := json.Marshal(b)
+	if err != nil {
+		panic(err)
+	}
+	req, err := retryablehttp.NewRequest(http.MethodPost, "https://api.courier.com/profiles/user-1", text)
+	if err != nil {
+		panic(err)
+	}
+	req.Header.Set("Authorization", "Bearer "+os.Getenv("COURIER_API_KEY"))
+	req.Header.Set("Content-Type", "application/json")
+	resp, err := retryablehttp.NewClient().Do(req)
+	if err != nil {
+		panic(err)
+	}
+	defer resp.Body.Close()
+	var answer struct{ Status string }
+	err = json.NewDecoder(resp.Body).Decode(&answer)
+	fmt.Println(resp.Status, answer.Status, err)
+}
