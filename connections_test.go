@@ -15,6 +15,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httptrace"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -456,6 +457,106 @@ func TestConnectionKey(t *testing.T) {
 	const body = `{"profile":{"email":"user@example.com","phone_number":"555-555-5555"}}`
 	if !slices.Equal(keys, slices.Repeat([]string{"the-key"}, 4)) || !slices.Equal(bodies, slices.Repeat([]string{body}, 4)) {
 		t.Errorf("the attempts had the keys %q and the bodies %q", keys, bodies)
+	}
+}
+
+// TestConnectionReused: the observer is told whether an attempt was on a
+// connection that had been used.
+func TestConnectionReused(t *testing.T) {
+	for name, start := range map[string]func(*httptest.Server){
+		"HTTP/1.1": (*httptest.Server).Start, "HTTP/1.1 TLS": (*httptest.Server).StartTLS, "HTTP/2": connStartHTTP2,
+	} {
+		t.Run(name, func(t *testing.T) {
+			statuses := []int{200, 200, 200, 503, 503, 200}
+			s := connServe(t, start, nil)
+			s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				_, _ = io.Copy(io.Discard, r.Body)
+				connAnswer(statuses[s.requests.Add(1)-1])(w, r)
+			})
+			client, attempts := connClient(t, s.base, s.Client().Transport, noRetryWait)
+			for i := range 4 {
+				if i == 2 {
+					client.CloseIdleConnections()
+				}
+				if _, err := retryMerge(t.Context(), client); err != nil {
+					t.Fatal(err)
+				}
+			}
+			wantReused(t, attempts, false, true, false, true, true, true)
+		})
+	}
+	t.Run("closed by the server", func(t *testing.T) {
+		s := connServe(t, (*httptest.Server).Start, nil)
+		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			n := s.requests.Add(1)
+			if n == 2 || n == 4 {
+				w.Header().Set("Connection", "close")
+			}
+			connAnswer(map[bool]int{true: 503, false: 200}[n == 4])(w, r)
+		})
+		client, attempts := connClient(t, s.base, nil, noRetryWait)
+		for range 4 {
+			if _, err := retryMerge(t.Context(), client); err != nil {
+				t.Fatal(err)
+			}
+		}
+		// The fourth closes the connection, and is retried on a new one.
+		wantReused(t, attempts, false, true, false, true, false)
+	})
+	t.Run("no connection", func(t *testing.T) {
+		s := connServe(t, (*httptest.Server).Start, connAnswer(200))
+		client, attempts := connClient(t, s.base, nil, noRetryWait, courier.WithMaxRetries(1))
+		_, _ = retryMerge(t.Context(), client)
+		_, _ = retryMerge(t.Context(), client)
+		s.Close()
+		client.CloseIdleConnections()
+		if _, err := retryMerge(t.Context(), client); err == nil {
+			t.Error("a server that is closed has answered")
+		}
+		wantReused(t, attempts, false, true, false, false)
+	})
+	t.Run("the caller's trace", func(t *testing.T) {
+		s := connServe(t, (*httptest.Server).Start, connAnswer(200))
+		var got []bool
+		ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+			GotConn: func(info httptrace.GotConnInfo) { got = append(got, info.Reused) },
+		})
+		client, attempts := connClient(t, s.base, nil)
+		for range 2 {
+			if _, err := retryMerge(ctx, client); err != nil {
+				t.Fatal(err)
+			}
+		}
+		updates := func(yield func(string, courier.Profile) bool) { yield("user-1", twoFields()) }
+		for outcome := range client.Profiles.MergeAll(ctx, updates) {
+			if outcome.Err != nil {
+				t.Error(outcome.Err)
+			}
+		}
+		wantReused(t, attempts, false, true, true)
+		if want := []bool{false, true, true}; !slices.Equal(got, want) {
+			t.Errorf("the caller's trace was told %v, want %v", got, want)
+		}
+	})
+	t.Run("a transport that tells nothing", func(t *testing.T) {
+		client, attempts := retryClient(t, retryScript(retryStatus(200)))
+		for range 2 {
+			if _, err := retryMerge(t.Context(), client); err != nil {
+				t.Fatal(err)
+			}
+		}
+		wantReused(t, attempts, false, false)
+	})
+}
+
+func wantReused(t *testing.T, attempts *retryAttempts, want ...bool) {
+	t.Helper()
+	var got []bool
+	for _, a := range attempts.all {
+		got = append(got, a.Reused)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("the connections of the attempts had been used: %v, want %v", got, want)
 	}
 }
 
