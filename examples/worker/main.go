@@ -1,5 +1,5 @@
 // Worker merges profile updates from NATS JetStream at Courier, on as many
-// machines as are started, each user's updates in their order.
+// machines as are started, the updates of each user in their order.
 //
 //	go run -C examples/worker .
 //
@@ -8,21 +8,40 @@
 // of credentials, it joins a cluster and works until SIGINT or SIGTERM:
 //
 //	go build -C examples/worker -o worker .
-//	NATS_URL=nats://… COURIER_API_KEY=… ./worker
+//	NATS_URL=nats://… COURIER_API_KEY=… ./worker -replicas 3
 //
 // Then it stops pulling, finishes what is in flight, hands back what it did not
-// begin, and exits with 0; that takes -ack-wait at the most. A second signal
-// ends it at once. Whatever ends it, no update is lost.
+// begin, and exits with 0, all within -ack-wait. A second signal ends it at once.
+// A key that Courier does not accept ends it with 1. Whatever ends it, no update
+// is lost.
 //
-// Updates come from [Publish], or to try it from a file of lines such as
-// {"id": "1", "user_id": "user-1", "profile": {"email": "user@example.com"}}:
+// A server to try that with is in the module, and so is a way to publish from a
+// file, one {"id": "1", "user_id": "user-1", "profile": {…}} a line. A program
+// does what [Publish] does.
 //
-//	NATS_URL=nats://… ./worker publish < updates.ndjson
+//	go run -C examples/worker github.com/nats-io/nats-server/v2 -js
+//	NATS_URL=nats://127.0.0.1:4222 ./worker publish < updates.ndjson
 //
-// An update that Courier refuses, or fails on -max-deliveries times, goes to the
-// stream COURIER_PROFILES_DEAD with the reason, and the later updates of its
-// user go on. Publish it again under a new id, if it is still wanted. While
-// Courier fails on an update, those behind it in its partition wait.
+// # Order
+//
+// The updates of a user are merged in the order in which they were published,
+// whatever fails or ends on the way. Each waits until Courier has answered the
+// one before. An old request that arrives late, from a worker that was frozen
+// say, changes nothing: Courier knows its idempotency key, for 24 hours at least.
+// (Where Courier has answered one update with 500 three times, it goes without a
+// key from then on, and so without that protection.)
+//
+// Users share 64 partitions, and of each partition one update is in flight. So
+// 64 are in flight on all workers together, and the throughput is 64 by the time
+// that Courier and the stream take for one.
+//
+// # Failures
+//
+// While Courier fails on an update, those behind it in its partition wait. An
+// update that Courier refuses, or fails on -max-deliveries times, goes to the
+// stream COURIER_PROFILES_DEAD with the reason in its headers, and the later
+// updates of its user go on. Publish it again with a new id, if it is still
+// wanted then.
 //
 // Logs hold no user id, no profile and no key. Both streams hold personal data.
 package main
@@ -47,10 +66,13 @@ import (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	signaled, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	// From the first signal on, another one ends the program at once.
-	context.AfterFunc(ctx, stop)
+	ctx, cancel := context.WithCancel(context.Background())
+	context.AfterFunc(signaled, func() {
+		stop() // another one ends the program at once
+		cancel()
+	})
 	if err := run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
@@ -68,8 +90,8 @@ type settings struct {
 
 func (s *settings) check() error {
 	switch {
-	case s.ackWait < time.Second:
-		return errors.New("-ack-wait is too short: use 1s or more, because a request has half of it")
+	case s.ackWait < 2*pullWait:
+		return fmt.Errorf("-ack-wait is too short: use %v or more", 2*pullWait)
 	case s.retryWait <= 0 || s.maxRetryWait < s.retryWait:
 		return errors.New("-retry-wait has to be more than 0, and no more than -max-retry-wait")
 	}
@@ -84,7 +106,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, logs io.Writer) 
 			"worker [flags] publish  puts updates from standard input into the stream\n\n")
 		flags.PrintDefaults()
 	}
-	flags.DurationVar(&s.ackWait, "ack-wait", 30*time.Second, "`time` after which an update of a worker that ended goes to another; a request has half of it")
+	flags.DurationVar(&s.ackWait, "ack-wait", 30*time.Second, "`time` after which an update of a worker that ended goes to another; a request has half of it, 30s at the most")
 	flags.DurationVar(&s.retryWait, "retry-wait", 500*time.Millisecond, "shortest `time` before an update is tried again")
 	flags.DurationVar(&s.maxRetryWait, "max-retry-wait", time.Minute, "longest `time` before an update is tried again")
 	flags.Uint64Var(&s.maxDeliveries, "max-deliveries", 100, "`times` after which an update is given up, 48 minutes on average; 0 for never")
@@ -159,10 +181,10 @@ func connect(natsURL string, log *slog.Logger) (jetstream.JetStream, error) {
 	conn, err := nats.Connect(natsURL, options...)
 	var parse *url.Error
 	if errors.As(err, &parse) {
-		err = parse.Err // without the URL, which may hold a password
+		err = errors.New("NATS_URL is no URL") // which may hold a password
 	}
 	if err != nil {
-		return nil, fmt.Errorf("NATS_URL: %w", err)
+		return nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
 	js, err := jetstream.New(conn)
 	if err != nil {

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"errors"
+	"io"
+	"io/fs"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -253,28 +257,37 @@ func TestPublishCommand(t *testing.T) {
 
 func TestRefusals(t *testing.T) {
 	tests := []struct {
-		name, natsURL, key string
-		args               []string
-		want               string
+		name, natsURL string
+		args          []string
+		want          string
 	}{
-		{"a command that is not there", "", "", []string{"consume"}, "no such command"},
-		{"too many commands", "", "", []string{"publish", "publish"}, "no such command"},
-		{"publish without NATS", "", "", []string{"publish"}, "set NATS_URL"},
-		{"a short -ack-wait", "", "", []string{"-ack-wait=1ms"}, "-ack-wait is too short"},
-		{"no -retry-wait", "", "", []string{"-retry-wait=0"}, "-retry-wait has to be"},
-		{"a long -retry-wait", "", "", []string{"-retry-wait=1h"}, "-retry-wait has to be"},
-		{"a URL that is none", "nats://user:secret@%zz", "", nil, "NATS_URL: "},
-		{"nobody there", "nats://127.0.0.1:1", "", nil, "NATS_URL: "},
-		{"no key", "here", "", nil, "COURIER_API_KEY"},
+		{"a command that is not there", "", []string{"consume"}, "no such command"},
+		{"too many commands", "", []string{"publish", "publish"}, "no such command"},
+		{"publish without NATS", "", []string{"publish"}, "set NATS_URL"},
+		{"a short -ack-wait", "", []string{"-ack-wait=1ms"}, "-ack-wait is too short"},
+		{"no -retry-wait", "", []string{"-retry-wait=0"}, "-retry-wait has to be"},
+		{"a long -retry-wait", "", []string{"-retry-wait=1h"}, "-retry-wait has to be"},
+		{"a URL that is none", "nats://user:secret@%zz", nil, "NATS_URL is no URL"},
+		{"nobody there", "nats://user:secret@127.0.0.1:1", nil, "connecting to NATS: nats: no servers available"},
+		{"no key", "here", nil, "COURIER_API_KEY"},
 	}
 	nats, _ := newNATS(t)
+	t.Run("credentials that are not there", func(t *testing.T) {
+		t.Setenv("NATS_URL", nats.ClientURL())
+		t.Setenv("NATS_CREDS", filepath.Join(t.TempDir(), "none.creds"))
+		err := run(t.Context(), nil, strings.NewReader(""), io.Discard, io.Discard)
+		if !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("error: %v", err)
+		}
+	})
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			if test.natsURL == "here" {
 				test.natsURL = nats.ClientURL()
 			}
 			t.Setenv("NATS_URL", test.natsURL)
-			t.Setenv("COURIER_API_KEY", test.key)
+			t.Setenv("NATS_CREDS", "")
+			t.Setenv("COURIER_API_KEY", "")
 			t.Setenv("COURIER_AUTH_TOKEN", "")
 			var out strings.Builder
 			err := run(t.Context(), test.args, strings.NewReader(""), &out, &out)

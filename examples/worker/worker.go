@@ -67,7 +67,7 @@ func (w *worker) run(ctx context.Context) error {
 	})
 	err = group.Wait()
 	// Until what the stream was told has reached it.
-	err = errors.Join(err, w.js.Conn().FlushTimeout(w.ackWait))
+	err = errors.Join(err, w.js.Conn().FlushTimeout(w.ackWait/4))
 	w.log.Info("stopped", "merged", w.merged.Load(), "failed", w.retried.Load(), "dead", w.dead.Load())
 	return err
 }
@@ -105,8 +105,10 @@ func (w *worker) work(ctx context.Context, partition int, consumer jetstream.Con
 // settle does what there is to do with an update, and tells the stream. An error
 // is one that ends the worker.
 func (w *worker) settle(ctx context.Context, log *slog.Logger, msg jetstream.Msg) error {
-	// Not ended by a signal, because what is in flight is to be finished.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.ackWait)
+	// Not ended by a signal, because what is in flight is to be finished. Half of
+	// ackWait is for Courier and a quarter for telling the stream, so that both are
+	// over before it delivers again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.ackWait*3/4)
 	defer cancel()
 	meta, err := msg.Metadata()
 	if err != nil {
@@ -174,7 +176,6 @@ func (w *worker) merge(ctx context.Context, msg jetstream.Msg, meta *jetstream.M
 	if !isPrintableASCII(id) {
 		return errNoID
 	}
-	// The other half is for telling the stream, before it delivers again.
 	ctx, cancel := context.WithTimeout(ctx, w.ackWait/2)
 	defer cancel()
 	var err error
