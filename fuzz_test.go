@@ -81,6 +81,11 @@ func FuzzUserID(f *testing.F) {
 			f.Add(uint8(5), i%2 == 0, "user-1", user.id)
 		}
 	}
+	for _, id := range []string{"", ".", ".."} {
+		for op := range apiOperations {
+			f.Add(uint8(op), false, id, id)
+		}
+	}
 	var op apiOperation
 	var seen *wireRequest
 	sent := 0
@@ -239,7 +244,7 @@ var fuzzValues = []func(text string, number float64) (value, want any, ok bool){
 		return map[string]string{text: text}, map[string]any{text: text}, utf8.ValidString(text)
 	},
 	func(text string, _ float64) (value, want any, ok bool) {
-		return map[string]any{text: text, "n": map[string]any(nil)}, map[string]any{text: text, "n": map[string]any{}}, utf8.ValidString(text) && text != "n"
+		return map[string]any{text: text, text + "n": map[string]any(nil)}, map[string]any{text: text, text + "n": map[string]any{}}, utf8.ValidString(text)
 	},
 	func(text string, _ float64) (value, want any, ok bool) {
 		return struct{ T fuzzText }{fuzzText(text)}, map[string]any{"T": text}, utf8.ValidString(text)
@@ -589,7 +594,7 @@ func FuzzResponse(f *testing.F) {
 			bodies = append(bodies, `{"profile":`+profile+`}`)
 		}
 	}
-	statuses := []uint16{200, 204, 299, 400, 401, 403, 404, 409, 413, 429, 418, 500, 503, 100, 101, 199, 301, 304, 600, 999, 0}
+	statuses := []uint16{200, 204, 299, 599, 400, 401, 403, 404, 409, 413, 429, 418, 500, 503, 100, 101, 199, 301, 304, 600, 999, 0}
 	for i, body := range bodies {
 		f.Add(uint8(i), statuses[i%len(statuses)], uint8(i), i%5 == 0, "", body)
 		f.Add(uint8(0), uint16(200), uint8(0), false, "7", body)
