@@ -187,7 +187,7 @@ func readAll(s source) ([]outcome, error) {
 // readText reads a file of that name and text.
 func readText(t *testing.T, name, text string, options inputOptions) ([]outcome, *input, error) {
 	t.Helper()
-	in, err := openInput(writeFile(t, t.TempDir(), name, text), nil, options)
+	in, err := openInput(t.Context(), writeFile(t, t.TempDir(), name, text), nil, options)
 	if err != nil {
 		return nil, nil, err
 	}

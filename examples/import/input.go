@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"compress/gzip"
+	"context"
 	"fmt"
 	"io"
 	"os"
@@ -23,7 +24,7 @@ type input struct {
 	format string // csv or ndjson
 	size   int64  // of the file in bytes; 0 if that is not known
 	read   atomic.Int64
-	file   *os.File
+	raw    io.ReadCloser
 }
 
 // inputOptions say how an input is read.
@@ -34,17 +35,18 @@ type inputOptions struct {
 
 // openInput opens the file at path, or standard input for "-", and reads the
 // names of the columns.
-func openInput(path string, stdin *os.File, options inputOptions) (*input, error) {
-	in := &input{name: "standard input", file: stdin}
+func openInput(ctx context.Context, path string, stdin *os.File, options inputOptions) (*input, error) {
+	in := &input{name: "standard input"}
+	file := stdin
 	if path != "-" {
 		in.name = filepath.Base(path)
-		file, err := os.Open(path)
-		if err != nil {
+		var err error
+		if file, err = os.Open(path); err != nil {
 			return nil, err
 		}
-		in.file = file
 	}
-	info, err := in.file.Stat()
+	in.raw = file
+	info, err := file.Stat()
 	switch {
 	case err != nil:
 	case info.IsDir():
@@ -52,6 +54,8 @@ func openInput(path string, stdin *os.File, options inputOptions) (*input, error
 	default:
 		if info.Mode().IsRegular() {
 			in.size = info.Size()
+		} else {
+			in.raw = interruptible(ctx, file)
 		}
 		err = in.detect(path, options)
 	}
@@ -62,11 +66,23 @@ func openInput(path string, stdin *os.File, options inputOptions) (*input, error
 	return in, nil
 }
 
-func (in *input) close() { _ = in.file.Close() }
+// interruptible returns a reader of a pipe or terminal. When ctx ends, reading
+// does, even if nothing comes out of the pipe.
+func interruptible(ctx context.Context, file *os.File) io.ReadCloser {
+	r, w := io.Pipe()
+	go func() {
+		_, err := io.Copy(w, file)
+		w.CloseWithError(err)
+	}()
+	context.AfterFunc(ctx, func() { _ = w.CloseWithError(errInterrupted) })
+	return r
+}
+
+func (in *input) close() { _ = in.raw.Close() }
 
 // Read reads the file as it is.
 func (in *input) Read(p []byte) (int, error) {
-	n, err := in.file.Read(p)
+	n, err := in.raw.Read(p)
 	in.read.Add(int64(n))
 	return n, err
 }
@@ -109,10 +125,11 @@ func (in *input) detect(path string, options inputOptions) error {
 // decode returns the text of r as UTF-8, and without a byte order mark. Text
 // that is UTF-8 by then is not touched: a decoder would hide what is broken in it.
 func decode(r *bufio.Reader, name string) (text io.Reader, hasMark, decoded bool, err error) {
-	begin, err := r.Peek(512)
-	if err != nil && err != io.EOF {
+	// What is there after four bytes: more may be long in coming from a pipe.
+	if _, err := r.Peek(4); err != nil && err != io.EOF {
 		return nil, false, false, err
 	}
+	begin, _ := r.Peek(min(r.Buffered(), 512))
 	var enc encoding.Encoding
 	mark := 0
 	switch {

@@ -139,7 +139,7 @@ func TestStandardInput(t *testing.T) {
 			_, _ = w.WriteString(text)
 			_ = w.Close()
 		}()
-		in, err := openInput("-", r, inputOptions{})
+		in, err := openInput(t.Context(), "-", r, inputOptions{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -174,10 +174,10 @@ func TestInputIsRefused(t *testing.T) {
 			}
 		})
 	}
-	if _, err := openInput(t.TempDir(), nil, inputOptions{}); err == nil || !strings.Contains(err.Error(), "is a folder") {
+	if _, err := openInput(t.Context(), t.TempDir(), nil, inputOptions{}); err == nil || !strings.Contains(err.Error(), "is a folder") {
 		t.Errorf("a folder: error %v", err)
 	}
-	if _, err := openInput("there-is-none.csv", nil, inputOptions{}); err == nil {
+	if _, err := openInput(t.Context(), "there-is-none.csv", nil, inputOptions{}); err == nil {
 		t.Error("a file that is not there: no error")
 	}
 }

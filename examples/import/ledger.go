@@ -73,7 +73,7 @@ type entry struct {
 	sum     [sha256.Size]byte
 	settled bool
 	merged  bool
-	known   bool   // the outcome is Courier's, and so cannot be had again without sending
+	known   bool   // by sending it, so that a checkpoint has to hold what came of it
 	reason  string // if it is rejected
 }
 
@@ -129,7 +129,9 @@ func (l *ledger) outcome(index int, err error) {
 	case merged, refused:
 		l.answered = true
 		l.resolve()
-		e.merged = kind == merged
+		e.merged, e.known = kind == merged, true
+		l.settle(e, reasonOf(err))
+	case invalid:
 		l.settle(e, reasonOf(err))
 	case trouble:
 		l.unsure = max(l.unsure, e.number+1)
@@ -160,13 +162,14 @@ func (l *ledger) resolve() {
 		return
 	}
 	for _, e := range l.troubles {
+		e.known = true
 		l.settle(e, e.reason)
 	}
 	l.troubles = nil
 }
 
 func (l *ledger) settle(e *entry, reason string) {
-	e.settled, e.known, e.reason = true, true, reason
+	e.settled, e.reason = true, reason
 	l.count(e)
 	l.writeOff()
 }

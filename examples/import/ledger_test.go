@@ -19,6 +19,7 @@ var (
 	errLost    = &courier.ConnectionError{Operation: "merge profile", Attempts: 4, Err: errors.New("lost")}
 	errUnsent  = &courier.ConnectionError{Operation: "merge profile", Err: errStopped}
 	errRefused = &courier.InvalidRequestError{APIError: courier.APIError{Operation: "merge profile", StatusCode: 400, Message: "bad"}}
+	errInvalid = &courier.ValidationError{Field: "userID", Reason: "bad"}
 	errKey     = &courier.AuthenticationError{APIError: courier.APIError{Operation: "merge profile", StatusCode: 401}}
 )
 
@@ -85,6 +86,7 @@ func TestTroubles(t *testing.T) {
 		{"an answer came before", []error{nil, errLost, errLost}, 2, false},
 		{"a refusal is an answer", []error{errRefused, errLost}, 2, false},
 		{"no answer at all", []error{errLost, errLost}, 0, true},
+		{"what was not sent is no answer", []error{errLost, errInvalid}, 0, true},
 		{"an outage", append([]error{nil}, repeat(errLost, maxTroubles)...), 0, true},
 		{"nearly an outage", append(repeat(errLost, maxTroubles-1), nil), maxTroubles - 1, false},
 		{"the wrong key", []error{nil, errKey, errKey}, 0, true},

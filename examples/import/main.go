@@ -50,6 +50,9 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout io.Writer, s
 		}
 	}
 	fmt.Fprintln(stderr, err)
+	if errors.Is(err, errInterrupted) {
+		return exitInterrupted
+	}
 	return exitFailed
 }
 
@@ -112,10 +115,10 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	flags := flag.NewFlagSet("import", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&o.dryRun, "dry-run", false, "check all rows, print what is wrong, and send nothing")
-	flags.BoolVar(&o.fake, "fake", false, "import into the Profiles API in memory, to see how it works")
-	flags.StringVar(&empty, "empty", empty, "what an empty cell does: `ignore` leaves the member as it is, null removes it")
+	flags.BoolVar(&o.fake, "fake", false, "import into the Profiles API in memory, which is gone at the end, to see how it works")
+	flags.StringVar(&empty, "empty", empty, "what an empty cell does: ignore leaves the member as it is, null removes it (`ignore|null`)")
 	flags.IntVar(&o.concurrency, "concurrency", 16, "`number` of requests at a time")
-	flags.Float64Var(&o.rate, "rate", 0, "requests a `second` at the most; 0 for no limit")
+	flags.Float64Var(&o.rate, "rate", 0, "`number` of requests a second at the most; 0 for no limit")
 	flags.StringVar(&o.encoding, "encoding", "", "`name` of the input's encoding if it is neither UTF-8 nor UTF-16, such as windows-1252")
 	flags.StringVar(&o.rejects, "rejects", "", "`file` for rejected rows (default beside the input: users.rejected.csv)")
 	flags.StringVar(&o.checkpoint, "checkpoint", "", "`file` that keeps the progress (default beside the input: users.checkpoint.json)")

@@ -14,7 +14,8 @@ type outcomeKind int
 
 const (
 	merged  outcomeKind = iota
-	refused             // the row is at fault
+	refused             // the row is at fault, says Courier
+	invalid             // the row is at fault, says the client, and was not sent
 	trouble             // the row is not at fault, and retries were in vain
 	denied              // the API key is at fault: nothing more is sent
 	ended               // the import is being stopped
@@ -22,12 +23,12 @@ const (
 
 func classify(err error) outcomeKind {
 	var (
-		invalid   *courier.ValidationError
-		bad       *courier.InvalidRequestError
-		large     *courier.PayloadTooLargeError
-		conflict  *courier.ConflictError
-		key       *courier.AuthenticationError
-		forbidden *courier.PermissionError
+		unsendable *courier.ValidationError
+		bad        *courier.InvalidRequestError
+		large      *courier.PayloadTooLargeError
+		conflict   *courier.ConflictError
+		key        *courier.AuthenticationError
+		forbidden  *courier.PermissionError
 	)
 	switch {
 	case err == nil:
@@ -36,7 +37,9 @@ func classify(err error) outcomeKind {
 		return denied
 	case errors.Is(err, errStopped), errors.Is(err, context.Canceled):
 		return ended
-	case errors.As(err, &invalid), errors.As(err, &bad), errors.As(err, &large), errors.As(err, &conflict):
+	case errors.As(err, &unsendable):
+		return invalid
+	case errors.As(err, &bad), errors.As(err, &large), errors.As(err, &conflict):
 		return refused
 	}
 	return trouble

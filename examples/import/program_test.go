@@ -1,8 +1,10 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -408,6 +410,40 @@ func TestInterrupt(t *testing.T) {
 		if exists(folder, "users.checkpoint.json") {
 			t.Error("the checkpoint is still there")
 		}
+	}
+}
+
+// TestInterruptOfASilentPipe interrupts an import that waits for its input.
+func TestInterruptOfASilentPipe(t *testing.T) {
+	f := newFakeCourier(t)
+	folder := t.TempDir()
+	p := f.program(t, folder, "-")
+	in, err := p.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.restart(func(int) { _ = p.Process.Signal(os.Interrupt) })
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.WriteString(in, "id,name\nu1,Ada\n"); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Wait()
+	if code := p.ProcessState.ExitCode(); code != exitInterrupted || !exists(folder, "stdin.checkpoint.json") {
+		t.Errorf("exit code %d\n%s", code, &p.err)
+	}
+
+	// Before the first line.
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = w.Close() }()
+	ctx, interrupt := context.WithCancel(t.Context())
+	go interrupt()
+	if code := run(ctx, []string{"-dry-run", "-"}, r, io.Discard, os.Stderr); code != exitInterrupted {
+		t.Errorf("before the first line: exit code %d", code)
 	}
 }
 

@@ -18,6 +18,8 @@ const (
 	lineEvery = 5 * time.Second
 )
 
+const barWidth = 10 // in characters
+
 // progress shows how far an import has come, from a goroutine of its own.
 type progress struct {
 	out    *os.File
@@ -47,7 +49,7 @@ func startProgress(out *os.File, in *input, l *ledger, g *gate) *progress {
 		}
 		p.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(out),
-			progressbar.OptionSetWidth(20),
+			progressbar.OptionSetWidth(barWidth),
 			progressbar.OptionSetPredictTime(false),
 			progressbar.OptionSetElapsedTime(false),
 			progressbar.OptionClearOnFinish(),
@@ -77,23 +79,27 @@ func (p *progress) show() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.bar == nil {
-		fmt.Fprintln(p.out, text)
+		percent := ""
+		if p.in.size > 0 {
+			percent = fmt.Sprintf("%d%%, ", 100*read/p.in.size)
+		}
+		fmt.Fprintf(p.out, "%s: %s%s\n", p.in.name, percent, text)
 		return
+	}
+	// A line that wraps could not be cleared.
+	if width, _, err := term.GetSize(int(p.out.Fd())); err == nil {
+		text = text[:min(len(text), max(width-barWidth-len("  100% || "), 0))]
 	}
 	p.bar.Describe(text)
 	// Not to the end: the bar would finish while requests are in flight.
 	_ = p.bar.Set64(min(read, max(p.in.size-1, 0)))
 }
 
-// text is one line, such as
+// text is what is shown of the progress, such as
 //
-//	users.csv: 45%, 451,234 rows, 5,210/s, 1m46s left, 3 retries, 2 rejected
+//	451,234 rows, 5,210/s, 1m46s left, 3 retries, 2 rejected
 func (p *progress) text(now counts, read int64, took time.Duration) string {
-	text := p.in.name + ": "
-	if p.in.size > 0 {
-		text += fmt.Sprintf("%d%%, ", 100*read/p.in.size)
-	}
-	text += fmt.Sprintf("%s rows, %s/s", thousands(now.done), thousands(int(float64(now.done)/max(took.Seconds(), 0.001))))
+	text := fmt.Sprintf("%s rows, %s/s", thousands(now.done), thousands(int(float64(now.done)/max(took.Seconds(), 0.001))))
 	if p.in.size > 0 && read > p.before {
 		left := float64(took) * float64(p.in.size-read) / float64(read-p.before)
 		text += fmt.Sprintf(", %v left", time.Duration(left).Round(time.Second))

@@ -32,7 +32,7 @@ func importFile(ctx context.Context, o options, stdin *os.File, stdout io.Writer
 	}
 	defer closeClient()
 
-	in, err := openInput(o.input, stdin, o.inputOptions)
+	in, err := openInput(ctx, o.input, stdin, o.inputOptions)
 	if err != nil {
 		return 0, err
 	}
