@@ -56,10 +56,10 @@ const (
 	byMergeAll = "MergeAll"
 )
 
-func rows() []*row {
+func rows(inFlight int) []*row {
 	var rows []*row
 	for _, http2 := range []bool{false, true} {
-		for _, f := range faults(http2) {
+		for _, f := range faults(http2, inFlight) {
 			for _, by := range []string{byMerge, byKey, byMergeAll} {
 				if by == byKey && !f.keyed {
 					continue
@@ -73,10 +73,12 @@ func rows() []*row {
 
 // TestFaults makes merges through every fault.
 func TestFaults(t *testing.T) {
-	rows := rows()
-	perRow := (*merges + len(rows) - 1) / len(rows)
-	users := min(max(perRow/16, 8), 64)
-	updates := (perRow + users - 1) / users
+	users := 8
+	if *merges > 20_000 {
+		users = 64
+	}
+	rows := rows(users)
+	updates := (*merges + len(rows)*users - 1) / (len(rows) * users)
 	for i, r := range rows {
 		t.Run(fmt.Sprintf("%s/%s/%s", r.name, r.protocol(), r.by), func(t *testing.T) {
 			leaks := goleak.IgnoreCurrent()
@@ -273,9 +275,6 @@ func (r *row) check(t *testing.T) {
 	}
 	if retries := r.client.attempts - r.calls; r.early > 0 && retries < reserve {
 		t.Errorf("%d calls failed with attempts left, though %d retries in all are within the budget", r.early, retries)
-	}
-	if r.breaks && r.client.unanswered == 0 {
-		t.Error("no attempt has met the fault")
 	}
 	for _, u := range r.users {
 		for _, wrong := range u.wrong {

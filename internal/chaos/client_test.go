@@ -204,6 +204,7 @@ func cause(err error) string {
 		{"malformed", "garbled"},
 		{"stream error", "stream reset"},
 		{"force closed", "connection lost"},
+		{"could not be established", "connection lost"},
 		{"client connection lost", "ping unanswered"},
 		{"TLS handshake timeout", "timeout"},
 		{"server closed idle connection", "EOF"},

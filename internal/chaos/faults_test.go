@@ -1,6 +1,9 @@
 package chaos
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // All times of the client are a fiftieth of the default: an attempt has 0.6 s
 // where it has 30 s, and the first wait is 10 to 20 ms where it is 0.5 to 1 s.
@@ -18,9 +21,10 @@ type fault struct {
 	toxicInTurn string
 	downInTurn  bool
 
-	breaks   bool // attempts end without an answer, for certain
-	serverOK bool // the server does not fail on top
-	keyed    bool // merges with a key meet it as well
+	breaks   bool          // attempts end without an answer
+	slows    time.Duration // what a call takes at the least
+	serverOK bool          // the server does not fail on top
+	keyed    bool          // merges with a key meet it as well
 }
 
 // route is a way through a proxy.
@@ -39,22 +43,25 @@ func bothWays(kind, attributes string) []string {
 	return []string{toxic(kind, "upstream", attributes), toxic(kind, "downstream", attributes)}
 }
 
-// faults returns all faults. A connection over TLS needs 4,000 bytes more until
-// its first answer.
-func faults(http2 bool) []fault {
-	cutAfter := 1500
+// faults returns all faults, for so many calls in flight.
+func faults(http2 bool, inFlight int) []fault {
+	// Bytes, until a connection is cut: for about five requests or answers. The
+	// calls share one connection over HTTP/2, and its handshake comes first.
+	answers, requests := 700, 6000
+	rate := 10
 	if http2 {
-		cutAfter += 4000
+		answers, requests = 3200, 8000
+		rate *= inFlight
 	}
 	latency := bothWays("latency", `"latency":20,"jitter":15`)
 	late := []string{toxic("latency", "upstream", `"latency":400,"jitter":400`)}
-	bandwidth := bothWays("bandwidth", `"rate":50`)
+	bandwidth := bothWays("bandwidth", fmt.Sprintf(`"rate":%d`, rate))
 	slices := bothWays("slicer", `"average_size":128,"size_variation":64,"delay":200`)
 	slowClose := bothWays("slow_close", `"delay":100`)
 	reset := []string{toxic("reset_peer", "downstream", `"timeout":5`)}
 	silent := []string{toxic("timeout", "downstream", `"timeout":0`)}
-	cutAnswer := []string{toxic("limit_data", "downstream", fmt.Sprintf(`"bytes":%d`, cutAfter))}
-	cutRequest := []string{toxic("limit_data", "upstream", fmt.Sprintf(`"bytes":%d`, 4*cutAfter))}
+	cutAnswer := []string{toxic("limit_data", "downstream", fmt.Sprintf(`"bytes":%d`, answers))}
+	cutRequest := []string{toxic("limit_data", "upstream", fmt.Sprintf(`"bytes":%d`, requests))}
 
 	var all []string
 	for _, toxics := range [][]string{bothWays("latency", `"latency":5,"jitter":5`), slices, slowClose} {
@@ -63,10 +70,10 @@ func faults(http2 bool) []fault {
 	return []fault{
 		{name: "none", serverOK: true},
 		{name: "server only"},
-		{name: "latency 20 ± 15 ms", routes: []route{{1, latency}}},
+		{name: "latency 20 ± 15 ms", routes: []route{{1, latency}}, slows: 10 * time.Millisecond},
 		{name: "latency 0.4 ± 0.4 s on some", routes: []route{{0.3, late}}, keyed: true},
-		{name: "bandwidth 50 kB/s", routes: []route{{1, bandwidth}}},
-		{name: "sliced packets", routes: []route{{1, slices}}},
+		{name: "bandwidth 10 kB/s a call", routes: []route{{1, bandwidth}}, slows: 10 * time.Millisecond},
+		{name: "sliced packets", routes: []route{{1, slices}}, slows: time.Millisecond},
 		{name: "slow close", routes: []route{{1, slowClose}}},
 		{name: "reset", routes: []route{{0.3, reset}}, breaks: true},
 		{name: "silent from the start", routes: []route{{0.2, silent}}, breaks: true},
