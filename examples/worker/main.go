@@ -7,7 +7,7 @@
 // memory unless COURIER_API_KEY is set. With NATS_URL, and NATS_CREDS for a file
 // of credentials, it joins a cluster and works until SIGINT or SIGTERM:
 //
-//	go build -C examples/worker -o worker .
+//	cd examples/worker && go build
 //	NATS_URL=nats://… COURIER_API_KEY=… ./worker -replicas 3
 //
 // Then it stops pulling, finishes what is in flight, hands back what it did not
@@ -19,7 +19,7 @@
 // file, one {"id": "1", "user_id": "user-1", "profile": {…}} a line. A program
 // does what [Publish] does.
 //
-//	go run -C examples/worker github.com/nats-io/nats-server/v2 -js
+//	go run github.com/nats-io/nats-server/v2 -js
 //	NATS_URL=nats://127.0.0.1:4222 ./worker publish < updates.ndjson
 //
 // # Order
@@ -43,7 +43,8 @@
 // updates of its user go on. Publish it again with a new id, if it is still
 // wanted then.
 //
-// Logs hold no user id, no profile and no key. Both streams hold personal data.
+// Logs hold no user id, no profile and no key, but what Courier itself says when
+// it refuses an update. Both streams hold personal data.
 package main
 
 import (
@@ -186,7 +187,8 @@ func connect(natsURL string, log *slog.Logger) (jetstream.JetStream, error) {
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
-	js, err := jetstream.New(conn)
+	// Workers start, and have 64 consumers each, just when a cluster is busy.
+	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(30*time.Second))
 	if err != nil {
 		conn.Close()
 	}
