@@ -504,6 +504,9 @@ func TestMergeAllKeyRefused(t *testing.T) {
 					if errors.Is(outcome.Err, context.Canceled) {
 						t.Errorf("update %d: %v says that the context was cancelled, which it was not", i+2, outcome.Err)
 					}
+					if outcome.Err == nil {
+						t.Fatalf("update %d was merged", i+2)
+					}
 					text := outcome.Err.Error()
 					if !strings.Contains(text, fmt.Sprint("courier: merge profile: ", tt.status, " some_error: Some message")) {
 						t.Errorf("update %d: %q does not say why", i+2, text)
@@ -566,6 +569,27 @@ func TestMergeAllKeyRefusedThenCancelled(t *testing.T) {
 			})
 		})
 	}
+}
+
+// TestMergeAllKeyRefusedThenInvalid: the outcome of what makes no sense is the
+// refusal, too.
+func TestMergeAllKeyRefusedThenInvalid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := &bulkCourier{answer: func(bulkRequest) retryStep { return retryStatus(401) }}
+		client, _ := retryClient(t, server)
+		updates := func(yield func(string, courier.Profile) bool) {
+			if yield("ada", courier.Profile{Nickname: courier.Set("0")}) {
+				time.Sleep(time.Second)
+				yield("bob", courier.Profile{Nickname: courier.Set("\xff")})
+			}
+		}
+		for outcome := range client.Profiles.MergeAll(t.Context(), updates) {
+			if !has[*courier.AuthenticationError](outcome.Err) {
+				t.Errorf("update %d: %T %v", outcome.Index, outcome.Err, outcome.Err)
+			}
+		}
+		bulkNothingLeft(t, server)
+	})
 }
 
 // TestMergeAllKeyRefusedInALimiterWait: what waits for the limiter is not sent,
@@ -690,6 +714,16 @@ func TestMergeAllPanics(t *testing.T) {
 		"the observer": {
 			updates: bad, answer: retryTakes(time.Second, retryStatus(400)), observer: observer,
 			want: errBulkPanic, outcomes: 1, elapsed: 2 * time.Second,
+		},
+		"the transport, of a long input": {
+			updates: func(yield func(string, courier.Profile) bool) {
+				ok := good(yield) && yield("bad", courier.Profile{Nickname: courier.Set("1")})
+				for i := 0; ok && i < 100; i++ {
+					ok = good(yield)
+				}
+			},
+			answer: func(*http.Request) (*http.Response, error) { time.Sleep(time.Second); panics(); return nil, nil },
+			want:   errBulkPanic, outcomes: 1, elapsed: 2 * time.Second, // nothing more is sent
 		},
 		"the limiter":         fail("panic"),
 		"the limiter, Goexit": fail("Goexit"),

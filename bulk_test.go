@@ -759,6 +759,9 @@ func TestMergeAllRateLimiterFails(t *testing.T) {
 				outcomes := slices.Collect(client.Profiles.MergeAll(t.Context(), in.updates, courier.WithRateLimiter(limiter)))
 				bulkWant(t, in, 3, outcomes)
 				err := outcomes[0].Err
+				if err == nil {
+					t.Fatal("the first update was merged")
+				}
 				if !tt.check(err) || !errors.Is(err, broken) || retryMade(t, nil, err) != tt.tries {
 					t.Errorf("error %T, is the limiter's: %t, %d attempts; want %d", err, errors.Is(err, broken), retryMade(t, nil, err), tt.tries)
 				}

@@ -515,6 +515,30 @@ func TestConnectionReused(t *testing.T) {
 		}
 		wantReused(t, attempts, false, true, false, false)
 	})
+	t.Run("no connection for the retry", func(t *testing.T) {
+		s := connServe(t, (*httptest.Server).Start, nil)
+		s.Config.Handler = http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if s.requests.Add(1) == 2 {
+				w.Header().Set("Connection", "close")
+				w.WriteHeader(503)
+			}
+		})
+		dials := 0
+		transport := &http.Transport{DialContext: func(ctx context.Context, network, address string) (net.Conn, error) {
+			if dials++; dials > 1 {
+				return nil, errRetryBroken
+			}
+			return new(net.Dialer).DialContext(ctx, network, address)
+		}}
+		client, attempts := connClient(t, s.base, transport, noRetryWait, courier.WithMaxRetries(1))
+		if _, err := retryMerge(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := retryMerge(t.Context(), client); !errors.Is(err, errRetryBroken) {
+			t.Errorf("error %v", err)
+		}
+		wantReused(t, attempts, false, true, false)
+	})
 	t.Run("the caller's trace", func(t *testing.T) {
 		s := connServe(t, (*httptest.Server).Start, connAnswer(200))
 		var got []bool
