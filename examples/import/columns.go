@@ -29,41 +29,41 @@ type column struct {
 type kind int
 
 const (
-	text kind = iota
-	boolean
-	object
-	list
+	kindText kind = iota
+	kindBool
+	kindObject
+	kindList
 )
 
 // known are the members that Courier gives a meaning to. Names match them in any
 // case; all other columns are members named as the column is.
 var known = map[string]kind{
-	"sub": text, "name": text, "given_name": text, "family_name": text, "middle_name": text, "nickname": text,
-	"preferred_name": text, "preferred_username": text, "profile": text, "picture": text, "website": text,
-	"email": text, "email_verified": boolean, "gender": text, "birthdate": text, "zoneinfo": text, "locale": text,
-	"phone_number": text, "phone_number_verified": boolean, "updated_at": text,
+	"sub": kindText, "name": kindText, "given_name": kindText, "family_name": kindText, "middle_name": kindText, "nickname": kindText,
+	"preferred_name": kindText, "preferred_username": kindText, "profile": kindText, "picture": kindText, "website": kindText,
+	"email": kindText, "email_verified": kindBool, "gender": kindText, "birthdate": kindText, "zoneinfo": kindText, "locale": kindText,
+	"phone_number": kindText, "phone_number_verified": kindBool, "updated_at": kindText,
 
-	"address": object, "address.formatted": text, "address.street_address": text, "address.locality": text,
-	"address.region": text, "address.postal_code": text, "address.country": text,
+	"address": kindObject, "address.formatted": kindText, "address.street_address": kindText, "address.locality": kindText,
+	"address.region": kindText, "address.postal_code": kindText, "address.country": kindText,
 
-	"custom": object,
+	"custom": kindObject,
 
-	"airship": object, "airship.audience": object, "airship.audience.named_user": text, "airship.device_types": list,
-	"apn":     text,
-	"discord": object, "discord.channel_id": text, "discord.user_id": text,
-	"expo": object, "expo.token": text, "expo.tokens": list,
-	"facebookPSID": text, "firebaseToken": text,
-	"intercom": object, "intercom.from": text, "intercom.to": object, "intercom.to.id": text,
-	"ms_teams": object, "ms_teams.tenant_id": text, "ms_teams.service_url": text, "ms_teams.user_id": text,
-	"ms_teams.email": text, "ms_teams.channel_id": text, "ms_teams.conversation_id": text,
-	"ms_teams.channel_name": text, "ms_teams.team_id": text,
-	"oneSignalPlayerID": text,
-	"slack":             object, "slack.access_token": text, "slack.channel": text, "slack.email": text, "slack.user_id": text,
-	"slack.incoming_webhook": object, "slack.incoming_webhook.url": text,
-	"target_arn": text,
-	"webhook":    object, "webhook.url": text, "webhook.method": text, "webhook.headers": object, "webhook.profile": text,
-	"webhook.authentication": object, "webhook.authentication.mode": text, "webhook.authentication.username": text,
-	"webhook.authentication.password": text, "webhook.authentication.token": text,
+	"airship": kindObject, "airship.audience": kindObject, "airship.audience.named_user": kindText, "airship.device_types": kindList,
+	"apn":     kindText,
+	"discord": kindObject, "discord.channel_id": kindText, "discord.user_id": kindText,
+	"expo": kindObject, "expo.token": kindText, "expo.tokens": kindList,
+	"facebookPSID": kindText, "firebaseToken": kindText,
+	"intercom": kindObject, "intercom.from": kindText, "intercom.to": kindObject, "intercom.to.id": kindText,
+	"ms_teams": kindObject, "ms_teams.tenant_id": kindText, "ms_teams.service_url": kindText, "ms_teams.user_id": kindText,
+	"ms_teams.email": kindText, "ms_teams.channel_id": kindText, "ms_teams.conversation_id": kindText,
+	"ms_teams.channel_name": kindText, "ms_teams.team_id": kindText,
+	"oneSignalPlayerID": kindText,
+	"slack":             kindObject, "slack.access_token": kindText, "slack.channel": kindText, "slack.email": kindText, "slack.user_id": kindText,
+	"slack.incoming_webhook": kindObject, "slack.incoming_webhook.url": kindText,
+	"target_arn": kindText,
+	"webhook":    kindObject, "webhook.url": kindText, "webhook.method": kindText, "webhook.headers": kindObject, "webhook.profile": kindText,
+	"webhook.authentication": kindObject, "webhook.authentication.mode": kindText, "webhook.authentication.username": kindText,
+	"webhook.authentication.password": kindText, "webhook.authentication.token": kindText,
 }
 
 // spelling returns the known spelling of a name, which may begin with that of a
@@ -125,9 +125,9 @@ func newColumns(header []string, emptyNull bool) (*columns, error) {
 			return nil, fmt.Errorf("%q is no path: it has a dot at an end or two in a row", name)
 		}
 		switch member.kind {
-		case object:
+		case kindObject:
 			return nil, fmt.Errorf("%q is an object: give each of its members a column, such as %s.%s", name, path, memberOf(path))
-		case list:
+		case kindList:
 			return nil, fmt.Errorf("%q is a list, which no cell can hold: import it from an .ndjson file", name)
 		}
 		c.members = append(c.members, member)
@@ -139,7 +139,7 @@ func newColumns(header []string, emptyNull bool) (*columns, error) {
 		for i := 1; i < len(member.path); i++ {
 			outer := strings.Join(member.path[:i], ".")
 			inner := names[strings.Join(member.path, ".")]
-			if kind, isKnown := known[outer]; isKnown && kind != object {
+			if kind, isKnown := known[outer]; isKnown && kind != kindObject {
 				return nil, fmt.Errorf("%q: %s has no members", inner, outer)
 			}
 			if name, ok := names[outer]; ok {
@@ -192,7 +192,7 @@ func (c *columns) read(cells []string) (userID string, members map[string]any, p
 			continue
 		case isBlank(cell):
 			value = nil
-		case member.kind == boolean:
+		case member.kind == kindBool:
 			b, ok := parseBool(cell)
 			if !ok {
 				return "", nil, fmt.Sprintf("%s is %.40q: use true or false", c.header[member.index], cell)

@@ -15,8 +15,8 @@ import (
 // value of each member's kind has to fit its field.
 func TestKnownMembers(t *testing.T) {
 	top := 0
-	for path, kind := range known {
-		value := map[kindOf]any{text: "x", boolean: true, object: map[string]any{}, list: []any{"x"}}[kind]
+	for path, holds := range known {
+		value := map[kind]any{kindText: "x", kindBool: true, kindObject: map[string]any{}, kindList: []any{"x"}}[holds]
 		members := map[string]any{}
 		put(members, strings.Split(path, "."), value)
 		written, err := json.Marshal(members)
@@ -38,9 +38,6 @@ func TestKnownMembers(t *testing.T) {
 		t.Errorf("%d members of the profile are known, the client has %d", top, fields)
 	}
 }
-
-// kindOf is kind, which a variable hides.
-type kindOf = kind
 
 // inExtra returns the key of a member that is in Extra, at any depth.
 func inExtra(v reflect.Value) string {

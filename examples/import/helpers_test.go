@@ -75,6 +75,15 @@ func (f *fakeCourier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.Handler.ServeHTTP(w, r)
 }
 
+// answerWith has the requests for a user answered with a status, or as usual for 0.
+func (f *fakeCourier) answerWith(status int, users ...string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, user := range users {
+		f.statuses[user] = status
+	}
+}
+
 // restart counts from 0 again, and has before called from then on.
 func (f *fakeCourier) restart(before func(n int)) {
 	f.mu.Lock()
@@ -91,6 +100,7 @@ func (f *fakeCourier) count() int {
 // program is the importer in a process of its own.
 type program struct {
 	*exec.Cmd
+	started  chan struct{}
 	out, err bytes.Buffer
 }
 
@@ -104,21 +114,31 @@ func (f *fakeCourier) program(t *testing.T, folder string, args ...string) *prog
 // newProgram has no API key.
 func newProgram(t *testing.T, folder string, args ...string) *program {
 	t.Helper()
-	p := &program{Cmd: exec.Command(os.Args[0], args...)}
+	p := &program{Cmd: exec.Command(os.Args[0], args...), started: make(chan struct{})}
 	p.Dir = folder
 	p.Env = []string{asImporter + "=1", "PATH=" + os.Getenv("PATH")}
 	p.Stdout, p.Stderr = &p.out, &p.err
 	return p
 }
 
-// exit runs the program and returns its exit code.
+// exit runs the program and returns its exit code; -1 if a signal killed it.
 func (p *program) exit(t *testing.T) int {
 	t.Helper()
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	close(p.started)
 	var failed *exec.ExitError
-	if err := p.Run(); err != nil && !errors.As(err, &failed) {
+	if err := p.Wait(); err != nil && !errors.As(err, &failed) {
 		t.Fatal(err)
 	}
 	return p.ProcessState.ExitCode()
+}
+
+// signal may be called from a request of the program, while it is being started.
+func (p *program) signal(signal os.Signal) {
+	<-p.started
+	_ = p.Process.Signal(signal)
 }
 
 // exits runs the program, and fails the test unless the code is that.

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -77,14 +78,14 @@ func TestKill(t *testing.T) {
 	text, want := killedFile(random, *killRows)
 
 	calm := newFakeCourier(t)
-	calm.statuses["refused"] = 400
+	calm.answerWith(400, "refused")
 	calmFolder := t.TempDir()
 	writeFile(t, calmFolder, "users.csv", text)
 	calm.program(t, calmFolder, "-empty=null", "users.csv").exits(t, exitRejected)
 	once := calm.count()
 
 	f := newFakeCourier(t)
-	f.statuses["refused"] = 400
+	f.answerWith(400, "refused")
 	folder := t.TempDir()
 	writeFile(t, folder, "users.csv", text)
 	// About five seconds of work, in which several checkpoints are written.
@@ -96,7 +97,7 @@ func TestKill(t *testing.T) {
 		kill := 1 + random.IntN(2*once/kills)
 		f.restart(func(n int) {
 			if n == kill && killed < kills {
-				_ = p.Process.Kill()
+				p.signal(os.Kill)
 			}
 		})
 		code := p.exit(t)

@@ -99,6 +99,9 @@ func (l *ledger) add(ctx context.Context, e *entry) bool {
 	if ctx.Err() != nil {
 		return false
 	}
+	if l.read >= l.state.Claimed {
+		l.save() // at the latest now; and before there is a file of rejects
+	}
 	e.number = l.read
 	l.read++
 	l.rows = append(l.rows, e)
@@ -107,9 +110,6 @@ func (l *ledger) add(ctx context.Context, e *entry) bool {
 		l.count(e)
 		l.writeOff()
 		return !l.failed
-	}
-	if e.number >= l.state.Claimed {
-		l.save()
 	}
 	if e.number < l.claimed {
 		l.state.SentAgain++

@@ -256,3 +256,29 @@ func TestSettledRowsOfAUserAreItsFirst(t *testing.T) {
 		}
 	}
 }
+
+// TestCheckpointComesBeforeRejects has rejected rows only: a file of rejects
+// without a checkpoint would be taken for that of an earlier import.
+func TestCheckpointComesBeforeRejects(t *testing.T) {
+	l := newTestLedger(t)
+	folder := t.TempDir()
+	file, err := openCheckpoint(filepath.Join(folder, "c.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.close()
+	l.file = file
+	if l.rejects, err = openRejects(filepath.Join(folder, "r.csv"), "", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	l.reject = func(original, string) error {
+		if !exists(folder, "c.json") {
+			t.Error("there is no checkpoint")
+		}
+		return l.rejects.add("x\n")
+	}
+	l.addRows(t, 1, "bad")
+	if l.state.Rejected != 1 {
+		t.Errorf("state %+v", l.state)
+	}
+}

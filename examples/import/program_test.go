@@ -100,7 +100,7 @@ func TestRejectsCanBeImported(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			f := newFakeCourier(t)
-			f.statuses["refused"] = 400
+			f.answerWith(400, "refused")
 			folder := t.TempDir()
 			ext := filepath.Ext(test.name)
 			writeFile(t, folder, test.name, test.users)
@@ -276,10 +276,12 @@ func TestWrongKey(t *testing.T) {
 		f := newFakeCourier(t)
 		folder := t.TempDir()
 		text := "id,name\n"
+		var users []string
 		for i := range 1000 {
-			text += fmt.Sprintf("u%d,Ada\n", i)
-			f.statuses[fmt.Sprintf("u%d", i)] = test.status
+			users = append(users, fmt.Sprint("u", i))
+			text += users[i] + ",Ada\n"
 		}
+		f.answerWith(test.status, users...)
 		writeFile(t, folder, "users.csv", text)
 		p := f.program(t, folder, "users.csv")
 		p.exits(t, exitFailed)
@@ -292,7 +294,7 @@ func TestWrongKey(t *testing.T) {
 		if f.count() > 16 {
 			t.Errorf("status %d: %d requests", test.status, f.count())
 		}
-		clear(f.statuses)
+		f.answerWith(0, users...)
 		f.program(t, folder, "users.csv").exits(t, exitDone)
 		if got := f.profile(t, "u999"); got != `{"name":"Ada"}` {
 			t.Errorf("status %d: after that, the profile is %s", test.status, got)
@@ -323,7 +325,7 @@ func TestCourierOutOfReach(t *testing.T) {
 
 func TestOneFailureIsRejected(t *testing.T) {
 	f := newFakeCourier(t)
-	f.statuses["u2"] = 500
+	f.answerWith(500, "u2")
 	folder := t.TempDir()
 	writeFile(t, folder, "users.csv", "id,name\nu1,Ada\nu2,Bo\nu3,Carl\n")
 	p := f.program(t, folder, "users.csv")
@@ -361,7 +363,7 @@ func (f *fakeCourier) interrupt(t *testing.T, folder string, signal syscall.Sign
 	p := f.program(t, folder, args...)
 	f.restart(func(n int) {
 		if n == requests {
-			_ = p.Process.Signal(signal)
+			p.signal(signal)
 		}
 	})
 	p.exit(t)
@@ -372,7 +374,8 @@ func (f *fakeCourier) interrupt(t *testing.T, folder string, signal syscall.Sign
 func TestInterrupt(t *testing.T) {
 	for _, signal := range []syscall.Signal{syscall.SIGINT, syscall.SIGTERM} {
 		f := newFakeCourier(t)
-		f.statuses["u7"], f.statuses["u990"] = 400, 413
+		f.answerWith(400, "u7")
+		f.answerWith(413, "u990")
 		folder := t.TempDir()
 		text := "id,name,custom.seq\n"
 		for i := range 1000 {
@@ -422,15 +425,11 @@ func TestInterruptOfASilentPipe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	f.restart(func(int) { _ = p.Process.Signal(os.Interrupt) })
-	if err := p.Start(); err != nil {
+	f.restart(func(int) { p.signal(os.Interrupt) })
+	if _, err := io.WriteString(in, "id,name\nu1,Ada\n"); err != nil { // the pipe has room for it
 		t.Fatal(err)
 	}
-	if _, err := io.WriteString(in, "id,name\nu1,Ada\n"); err != nil {
-		t.Fatal(err)
-	}
-	_ = p.Wait()
-	if code := p.ProcessState.ExitCode(); code != exitInterrupted || !exists(folder, "stdin.checkpoint.json") {
+	if code := p.exit(t); code != exitInterrupted || !exists(folder, "stdin.checkpoint.json") {
 		t.Errorf("exit code %d\n%s", code, &p.err)
 	}
 

@@ -342,9 +342,9 @@ func (r *importRun) advise() {
 // summarize prints what the import has come to.
 func (r *importRun) summarize(took time.Duration) {
 	state, now := r.ledger.state, r.ledger.progress()
-	merged := "merged"
+	success := "merged"
 	if r.dryRun {
-		merged = "good"
+		success = "good"
 	}
 	lines := []struct {
 		what string
@@ -353,7 +353,7 @@ func (r *importRun) summarize(took time.Duration) {
 		show bool
 	}{
 		{"rows read", r.ledger.read, "", true},
-		{merged, state.Merged, "", true},
+		{success, state.Merged, "", true},
 		{"rejected", state.Rejected, "see " + r.options.rejects, true},
 		{"settled before", r.skipped, "and not sent again", r.skipped > 0},
 		{"sent again", state.SentAgain, "at the most, because an earlier run was killed", state.SentAgain > 0},
