@@ -46,8 +46,9 @@ func WithConcurrency(n int) MergeAllOption {
 // WithRateLimiter has limiter waited for before every request, retries too. A
 // *rate.Limiter of golang.org/x/time/rate is one; so is anything that shares a
 // limit between machines. It has to be safe for concurrent use. Where Wait
-// fails, that update is not sent (again), and its outcome wraps the error. The
-// default is no limit.
+// fails, that update is not sent (again), and its outcome wraps the error; a
+// *rate.Limiter fails at once where its wait would outlive the deadline of ctx.
+// The default is no limit.
 func WithRateLimiter(limiter interface{ Wait(context.Context) error }) MergeAllOption {
 	return func(c *mergeAllConfig) error {
 		if limiter == nil {
@@ -82,20 +83,20 @@ type MergeOutcome struct {
 // Updates are pulled on a goroutine of MergeAll's, when there is room: it holds
 // no more than 16 times the concurrency of them, or 16 MiB and the last one
 // pulled, from the moment they are pulled until the loop is done with their
-// outcome. As long as there is room, a slow user stops nobody else. A profile is
-// serialised before the next is asked for, so that updates may use its maps
-// again.
+// outcome. As long as there is room, and a place in flight, a slow user stops
+// nobody else. A profile is serialised before the next is asked for, so that
+// updates may use its maps again.
 //
-// A 429 or 503 halves the number in flight, once for those on their way
-// together, and each round of other answers raises it by one. Retries are those
-// of Merge.
+// A 429 or 503 halves the number of updates in flight, once for those on their
+// way together, and each round of other answers raises it by one. Retries are
+// those of Merge, and are not held back.
 //
 // The run ends early in one of these ways. In all of them what is being sent is
 // answered or fails first, and no goroutine is left behind:
 //
-//   - ctx ends: nothing more is pulled; each update that was pulled has its
-//     outcome, a [*ConnectionError] with the context's error in it and no
-//     Attempts if it was not sent.
+//   - ctx ends: nothing is pulled but the update that is being pulled; each that
+//     was pulled has its outcome, a [*ConnectionError] with the context's error in
+//     it and no Attempts if it was not sent.
 //   - An [*AuthenticationError] or [*PermissionError]: nothing more is sent, and
 //     nothing retried. Updates are pulled on, and the outcome of each is an error
 //     with that error in it.
@@ -105,6 +106,9 @@ type MergeOutcome struct {
 //     ctx and let the loop go on.
 //   - updates panics, or ends its goroutine: the outcomes of what was pulled
 //     are yielded, then the loop panics with the same value, or ends its goroutine.
+//   - An observer, limiter or transport of yours panics: nothing more is sent or
+//     retried, and the loop panics with the same value. Updates that wait to be
+//     sent have no outcome then.
 //
 // MergeAll waits for updates to return or yield, so let it heed ctx where it may
 // block for long. A nil ctx or option, or one that makes no sense, is the
@@ -308,7 +312,11 @@ func (r *mergeRun) start() {
 
 // pick returns an update to send, which is in flight from then on, or nil.
 func (r *mergeRun) pick() *mergeUpdate {
-	if r.stopped || r.ready.first == nil || r.inFlight >= r.limit.Now() {
+	most := r.limit.Now()
+	if r.waits.Err() != nil {
+		most = r.concurrency // nothing is sent any more
+	}
+	if r.stopped || r.ready.first == nil || r.inFlight >= most {
 		return nil
 	}
 	r.inFlight++
@@ -321,9 +329,11 @@ func (r *mergeRun) work(u *mergeUpdate) {
 		if u == nil {
 			return
 		}
+		p := recover()
+		r.end(runEnded{errRunPanicked})
 		r.mu.Lock()
 		defer r.mu.Unlock()
-		r.fail(recover())
+		r.fail(p)
 		r.stopped = true
 		r.inFlight--
 		r.room.Signal()
@@ -372,7 +382,10 @@ func (r *mergeRun) pace(ctx context.Context) error {
 			return err
 		}
 	}
-	return endOf(ctx)
+	if err := endOf(ctx); err != nil {
+		return err
+	}
+	return r.ctx.Err() // ctx may end a moment later
 }
 
 // answered takes note of the status that an attempt got, or 0.
@@ -409,7 +422,10 @@ func (r *mergeRun) next() (MergeOutcome, bool) {
 	return r.given.MergeOutcome, true
 }
 
-var errLoopLeft = errors.New("the loop was left")
+var (
+	errLoopLeft    = errors.New("the loop was left")
+	errRunPanicked = errors.New("another update ended in a panic")
+)
 
 // stop waits for all goroutines to end.
 func (r *mergeRun) stop() {

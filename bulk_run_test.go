@@ -816,3 +816,62 @@ func TestMergeAllPanicsWhenRefused(t *testing.T) {
 		t.Errorf("the loop ended with %v", end)
 	}
 }
+
+func TestMergeAllPanicEndsWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &bulkInput{n: 2, userID: bulkUsers("bad", "waits")}
+		server := bulkPlan(map[string]retryStep{
+			"bad":   retryTakes(time.Second, func(*http.Request) (*http.Response, error) { panic(errBulkPanic) }),
+			"waits": retryTakes(time.Second/2, retryStatus(503, "Retry-After", "30")),
+		})
+		client, _ := retryClient(t, server)
+		start := time.Now()
+		end := bulkEnd(func() {
+			for range client.Profiles.MergeAll(t.Context(), in.updates) {
+			}
+		})
+		if end != errBulkPanic {
+			t.Errorf("the loop ended with %v", end)
+		}
+		wantElapsed(t, start, time.Second)
+		if n := len(server.requests()); n != 2 {
+			t.Errorf("%d requests, want 2", n)
+		}
+	})
+}
+
+// What keeps a call from its retry is named where an observer sees it.
+func TestMergeAllLeftIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &bulkInput{n: 2, userID: bulkUsers("first", "fails")}
+		server := bulkPlan(map[string]retryStep{
+			"first": retryTakes(time.Second, retryStatus(200)),
+			"fails": retryTakes(5*time.Second, retryStatus(503)),
+		})
+		client, attempts := retryClient(t, server)
+		for range client.Profiles.MergeAll(t.Context(), in.updates) {
+			break
+		}
+		if text := attempts.all[1].Err.Error(); !strings.Contains(text, "the loop was left") {
+			t.Errorf("the observer is told %q", text)
+		}
+	})
+}
+
+// A limit that was cut holds nothing back that is not going to be sent.
+func TestMergeAllRefusedHasOutcomesAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		in := &bulkInput{n: 8, userID: bulkUsers("refused", "slow", "waits", "slow2")}
+		server := bulkPlan(map[string]retryStep{
+			"refused": retryTakes(time.Second, retryStatus(401)),
+			"slow":    retryTakes(20*time.Second, retryStatus(200)),
+			"slow2":   retryTakes(20*time.Second, retryStatus(200)),
+			"waits":   retryTakes(time.Second/2, retryStatus(429, "Retry-After", "30")),
+		})
+		client, _ := retryClient(t, server)
+		times := bulkCollect(client.Profiles.MergeAll(t.Context(), in.updates, courier.WithConcurrency(4)))
+		if at := times.at["user-7"]; at != time.Second {
+			t.Errorf("what is not sent has its outcome after %v, want 1s", at)
+		}
+	})
+}

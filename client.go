@@ -14,6 +14,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-retryablehttp"
@@ -236,9 +237,9 @@ type call struct {
 	retryAfter    time.Duration // what the answer asked for
 	hasRetryAfter bool
 
-	waiting bool  // for the next attempt
-	ended   error // what kept the call from another attempt: the context's error
-	reused  bool  // the connection of the last attempt; known if there is an observer
+	waiting bool        // for the next attempt
+	ended   error       // what kept the call from another attempt: the context's error
+	reused  atomic.Bool // the connection of the last attempt; known if there is an observer
 }
 
 // do is the way of every call: it sends the request, again if need be, and reads
@@ -389,9 +390,9 @@ func (k *call) send(ctx context.Context, req *http.Request) error {
 		}
 	}
 	if k.core.observer != nil {
-		k.reused = false
+		k.reused.Store(false)
 		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-			GotConn: func(info httptrace.GotConnInfo) { k.reused = info.Reused },
+			GotConn: func(info httptrace.GotConnInfo) { k.reused.Store(info.Reused) },
 		})
 	}
 	req = req.WithContext(ctx)
@@ -520,7 +521,7 @@ func (k *call) retryable() bool {
 // report tells the logger and the observer of the last attempt.
 func (k *call) report(ctx context.Context, wait time.Duration, again bool) {
 	c := k.core
-	if c.logger == nil && c.observer == nil {
+	if c.log == nil && c.observer == nil {
 		return
 	}
 	a := Attempt{
@@ -529,31 +530,38 @@ func (k *call) report(ctx context.Context, wait time.Duration, again bool) {
 		StatusCode: k.status,
 		Duration:   time.Since(k.started),
 		Wait:       wait,
-		Reused:     k.reused,
+		Reused:     k.reused.Load(),
 		Err:        k.failure(ctx),
 	}
 	if c.observer != nil {
 		c.observer(ctx, a)
 	}
-	if c.logger == nil {
-		return
+	if c.log != nil {
+		c.log(ctx, a, again)
 	}
-	level := slog.LevelDebug
-	if again {
-		level = slog.LevelWarn
+}
+
+// logTo returns what WithLogger has called after every attempt. A program without
+// WithLogger never refers to it, and so does not have the logger linked.
+func logTo(logger *slog.Logger) func(context.Context, Attempt, bool) {
+	return func(ctx context.Context, a Attempt, again bool) {
+		level := slog.LevelDebug
+		if again {
+			level = slog.LevelWarn
+		}
+		attrs := []slog.Attr{
+			slog.String("operation", a.Operation),
+			slog.Int("attempt", a.Number),
+			slog.Int("status", a.StatusCode),
+			slog.Duration("duration", a.Duration),
+			slog.Bool("retry", again),
+			slog.Duration("wait", a.Wait),
+		}
+		if a.Err != nil {
+			attrs = append(attrs, slog.Any("error", a.Err))
+		}
+		logger.LogAttrs(ctx, level, "courier: attempt", attrs...)
 	}
-	attrs := []slog.Attr{
-		slog.String("operation", a.Operation),
-		slog.Int("attempt", a.Number),
-		slog.Int("status", a.StatusCode),
-		slog.Duration("duration", a.Duration),
-		slog.Bool("retry", again),
-		slog.Duration("wait", a.Wait),
-	}
-	if a.Err != nil {
-		attrs = append(attrs, slog.Any("error", a.Err))
-	}
-	c.logger.LogAttrs(ctx, level, "courier: attempt", attrs...)
 }
 
 // failure returns the error that the last attempt stands for, or nil if it is a

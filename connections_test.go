@@ -1132,3 +1132,21 @@ func connLabelled(label string) string {
 	}
 	return strings.Join(labelled, "\n\n")
 }
+
+// A transport that hedges may get a connection when the call is over.
+func TestConnectionReusedIsNoRace(t *testing.T) {
+	s := connServe(t, (*httptest.Server).Start, connAnswer(200))
+	late := make(chan bool)
+	client, _ := connClient(t, s.base, coreTransport(func(req *http.Request) (*http.Response, error) {
+		trace := httptrace.ContextClientTrace(req.Context())
+		go func() {
+			trace.GotConn(httptrace.GotConnInfo{Reused: true})
+			close(late)
+		}()
+		return s.Client().Transport.RoundTrip(req)
+	}))
+	if _, err := retryMerge(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	<-late
+}

@@ -361,7 +361,7 @@ func describe(err error) string {
 func isHarmless(err error) bool {
 	for ; err != nil; err = errors.Unwrap(err) {
 		switch err {
-		case context.Canceled, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch, errNoResponse:
+		case context.Canceled, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch, errNoResponse, errLoopLeft, errRunPanicked:
 			return true
 		}
 		t := reflect.TypeOf(err)
@@ -385,57 +385,65 @@ func isHarmless(err error) bool {
 func (e APIError) Format(f fmt.State, verb rune) { formatText(f, verb, e.Error()) }
 
 // LogValue returns operation, status, type, message, request id and attempts.
-func (e APIError) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("operation", e.Operation),
-		slog.Int("status", e.StatusCode),
-		slog.String("type", oneLine(e.Type, maxType)),
-		slog.String("message", oneLine(e.Message, maxMessage)),
-		slog.String("request_id", oneLine(e.RequestID, maxType)),
-		slog.Int("attempts", e.Attempts),
-	)
-}
+func (e APIError) LogValue() slog.Value { return logValue(e.details()) }
 
 // MarshalJSON writes what LogValue returns.
-func (e APIError) MarshalJSON() ([]byte, error) { return marshalLogValue(e) }
+func (e APIError) MarshalJSON() ([]byte, error) { return marshalDetails(e.details()) }
 
-// LogValue returns what that of APIError does, and the time to wait.
-func (e RateLimitError) LogValue() slog.Value {
-	return slog.GroupValue(append(e.APIError.LogValue().Group(), slog.Duration("retry_after", e.RetryAfter))...)
+func (e *APIError) details() []detail {
+	return []detail{
+		{"operation", e.Operation},
+		{"status", e.StatusCode},
+		{"type", oneLine(e.Type, maxType)},
+		{"message", oneLine(e.Message, maxMessage)},
+		{"request_id", oneLine(e.RequestID, maxType)},
+		{"attempts", e.Attempts},
+	}
 }
 
+// LogValue returns what that of APIError does, and the time to wait.
+func (e RateLimitError) LogValue() slog.Value { return logValue(e.details()) }
+
 // MarshalJSON writes what LogValue returns, the time in nanoseconds.
-func (e RateLimitError) MarshalJSON() ([]byte, error) { return marshalLogValue(e) }
+func (e RateLimitError) MarshalJSON() ([]byte, error) { return marshalDetails(e.details()) }
+
+func (e *RateLimitError) details() []detail {
+	return append(e.APIError.details(), detail{"retry_after", e.RetryAfter})
+}
 
 // Format prints what Error returns, whatever the verb.
 func (e ConnectionError) Format(f fmt.State, verb rune) { formatText(f, verb, e.Error()) }
 
 // LogValue returns operation, attempts and cause.
-func (e ConnectionError) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("operation", e.Operation),
-		slog.Int("attempts", e.Attempts),
-		slog.String("cause", describe(e.Err)),
-	)
-}
+func (e ConnectionError) LogValue() slog.Value { return logValue(e.details()) }
 
 // MarshalJSON writes what LogValue returns.
-func (e ConnectionError) MarshalJSON() ([]byte, error) { return marshalLogValue(e) }
+func (e ConnectionError) MarshalJSON() ([]byte, error) { return marshalDetails(e.details()) }
+
+func (e *ConnectionError) details() []detail {
+	return []detail{
+		{"operation", e.Operation},
+		{"attempts", e.Attempts},
+		{"cause", describe(e.Err)},
+	}
+}
 
 // Format prints what Error returns, whatever the verb.
 func (e UnexpectedResponseError) Format(f fmt.State, verb rune) { formatText(f, verb, e.Error()) }
 
 // LogValue returns operation, status and what is wrong.
-func (e UnexpectedResponseError) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("operation", e.Operation),
-		slog.Int("status", e.StatusCode),
-		slog.String("error", e.Error()),
-	)
-}
+func (e UnexpectedResponseError) LogValue() slog.Value { return logValue(e.details()) }
 
 // MarshalJSON writes what LogValue returns.
-func (e UnexpectedResponseError) MarshalJSON() ([]byte, error) { return marshalLogValue(e) }
+func (e UnexpectedResponseError) MarshalJSON() ([]byte, error) { return marshalDetails(e.details()) }
+
+func (e *UnexpectedResponseError) details() []detail {
+	return []detail{
+		{"operation", e.Operation},
+		{"status", e.StatusCode},
+		{"error", e.Error()},
+	}
+}
 
 func formatText(f fmt.State, verb rune, text string) {
 	fmt.Fprintf(f, fmt.FormatString(f, verb), text)
@@ -452,10 +460,27 @@ func jsonText(v json.Marshaler) string {
 	return string(text)
 }
 
-func marshalLogValue(v slog.LogValuer) ([]byte, error) {
+// detail is one thing of an error or answer that may be shown. It is no slog.Attr,
+// which a program without a logger would have linked for nothing.
+type detail struct {
+	key   string
+	value any
+}
+
+func (d detail) String() string { return fmt.Sprint(d.key, "=", d.value) }
+
+func logValue(details []detail) slog.Value {
+	attrs := make([]slog.Attr, len(details))
+	for i, d := range details {
+		attrs[i] = slog.Any(d.key, d.value)
+	}
+	return slog.GroupValue(attrs...)
+}
+
+func marshalDetails(details []detail) ([]byte, error) {
 	members := map[string]any{}
-	for _, attr := range v.LogValue().Group() {
-		members[attr.Key] = attr.Value.Any()
+	for _, d := range details {
+		members[d.key] = d.value
 	}
 	return json.Marshal(members)
 }

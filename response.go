@@ -35,20 +35,22 @@ func newResponse(status int, header http.Header, attempts int) Response {
 
 // Format prints what LogValue returns, whatever the verb.
 func (r Response) Format(f fmt.State, verb rune) {
-	formatText(f, verb, fmt.Sprint("courier.Response", r.LogValue()))
+	formatText(f, verb, fmt.Sprint("courier.Response", r.details()))
 }
 
 // LogValue returns status, request id and attempts.
-func (r Response) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.Int("status", r.StatusCode),
-		slog.String("request_id", oneLine(r.RequestID, maxType)),
-		slog.Int("attempts", r.Attempts),
-	)
-}
+func (r Response) LogValue() slog.Value { return logValue(r.details()) }
 
 // MarshalJSON writes what LogValue returns.
-func (r Response) MarshalJSON() ([]byte, error) { return marshalLogValue(r) }
+func (r Response) MarshalJSON() ([]byte, error) { return marshalDetails(r.details()) }
+
+func (r *Response) details() []detail {
+	return []detail{
+		{"status", r.StatusCode},
+		{"request_id", oneLine(r.RequestID, maxType)},
+		{"attempts", r.Attempts},
+	}
+}
 
 // Result is the answer to a write. Printed or logged, it shows no header.
 type Result struct {
@@ -79,20 +81,23 @@ func (r *Result) readJSON(rd *jsonobject.Reader) bool {
 
 // Format prints what LogValue returns, whatever the verb.
 func (r Result) Format(f fmt.State, verb rune) {
-	formatText(f, verb, fmt.Sprint("courier.Result", r.LogValue()))
+	formatText(f, verb, fmt.Sprint("courier.Result", r.details()))
 }
 
 // LogValue returns what Courier says, if it is a word, and what the Response
 // does.
-func (r Result) LogValue() slog.Value {
-	if !isIdentifier(strings.ToLower(r.Status)) {
-		r.Status = "…"
-	}
-	return slog.GroupValue(append(r.Response.LogValue().Group(), slog.String("result", r.Status))...)
-}
+func (r Result) LogValue() slog.Value { return logValue(r.details()) }
 
 // MarshalJSON writes what LogValue returns.
-func (r Result) MarshalJSON() ([]byte, error) { return marshalLogValue(r) }
+func (r Result) MarshalJSON() ([]byte, error) { return marshalDetails(r.details()) }
+
+func (r *Result) details() []detail {
+	status := r.Status
+	if !isIdentifier(strings.ToLower(status)) {
+		status = "…"
+	}
+	return append(r.Response.details(), detail{"result", status})
+}
 
 // Attempt is one request of a call, for [WithObserver]. It holds no key, user
 // id, URL, or anything from a profile.
@@ -102,6 +107,6 @@ type Attempt struct {
 	StatusCode int           // 0 if no whole answer came
 	Duration   time.Duration // from waiting for a connection to the last byte of the answer
 	Wait       time.Duration // before the next attempt; 0 if there is none
-	Reused     bool          // whether the connection had carried a request before
+	Reused     bool          // whether the connection was in the pool already ([net/http/httptrace.GotConnInfo])
 	Err        error         // what the call would return if this was its last attempt; nil for a success by status
 }
