@@ -17,22 +17,17 @@ type Airship struct {
 	Extra       map[string]any  // the other members
 }
 
-var airshipObject = jsonobject.Object[Airship]{
-	Extra: func(a *Airship) *map[string]any { return &a.Extra },
-	Members: []jsonobject.Member[Airship]{
-		{Key: "audience", Of: func(a *Airship) jsonobject.Value { return value(&a.Audience) }},
-		{Key: "device_types", Of: func(a *Airship) jsonobject.Value { return value(&a.DeviceTypes) }},
-	},
+func (a *Airship) visit(v jsonobject.Visitor) {
+	v.Extra(&a.Extra)
+	v.Field("audience", value(&a.Audience))
+	v.Field("device_types", value(&a.DeviceTypes))
 }
 
-func (a *Airship) writeJSON(w *jsonobject.Writer)     { airshipObject.Write(w, a) }
-func (a *Airship) readJSON(r *jsonobject.Reader) bool { return airshipObject.Read(r, a) }
-
 // MarshalJSON writes the members that are there.
-func (a Airship) MarshalJSON() ([]byte, error) { return marshal(a.writeJSON) }
+func (a Airship) MarshalJSON() ([]byte, error) { return marshal(&a) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (a *Airship) UnmarshalJSON(text []byte) error { return unmarshal(text, a, (*Airship).readJSON) }
+func (a *Airship) UnmarshalJSON(text []byte) error { return unmarshal(text, a) }
 
 // AirshipAudience says whom Airship reaches.
 type AirshipAudience struct {
@@ -40,25 +35,16 @@ type AirshipAudience struct {
 	Extra     map[string]any // the other members
 }
 
-var airshipAudienceObject = jsonobject.Object[AirshipAudience]{
-	Extra: func(a *AirshipAudience) *map[string]any { return &a.Extra },
-	Members: []jsonobject.Member[AirshipAudience]{
-		{Key: "named_user", Of: func(a *AirshipAudience) jsonobject.Value { return value(&a.NamedUser) }},
-	},
-}
-
-func (a *AirshipAudience) writeJSON(w *jsonobject.Writer) { airshipAudienceObject.Write(w, a) }
-func (a *AirshipAudience) readJSON(r *jsonobject.Reader) bool {
-	return airshipAudienceObject.Read(r, a)
+func (a *AirshipAudience) visit(v jsonobject.Visitor) {
+	v.Extra(&a.Extra)
+	v.Field("named_user", value(&a.NamedUser))
 }
 
 // MarshalJSON writes the members that are there.
-func (a AirshipAudience) MarshalJSON() ([]byte, error) { return marshal(a.writeJSON) }
+func (a AirshipAudience) MarshalJSON() ([]byte, error) { return marshal(&a) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (a *AirshipAudience) UnmarshalJSON(text []byte) error {
-	return unmarshal(text, a, (*AirshipAudience).readJSON)
-}
+func (a *AirshipAudience) UnmarshalJSON(text []byte) error { return unmarshal(text, a) }
 
 // Discord addresses a channel, or a user directly: set one of the two.
 type Discord struct {
@@ -67,22 +53,17 @@ type Discord struct {
 	Extra     map[string]any // the other members
 }
 
-var discordObject = jsonobject.Object[Discord]{
-	Extra: func(d *Discord) *map[string]any { return &d.Extra },
-	Members: []jsonobject.Member[Discord]{
-		{Key: "channel_id", Of: func(d *Discord) jsonobject.Value { return value(&d.ChannelID) }},
-		{Key: "user_id", Of: func(d *Discord) jsonobject.Value { return value(&d.UserID) }},
-	},
+func (d *Discord) visit(v jsonobject.Visitor) {
+	v.Extra(&d.Extra)
+	v.Field("channel_id", value(&d.ChannelID))
+	v.Field("user_id", value(&d.UserID))
 }
 
-func (d *Discord) writeJSON(w *jsonobject.Writer)     { discordObject.Write(w, d) }
-func (d *Discord) readJSON(r *jsonobject.Reader) bool { return discordObject.Read(r, d) }
-
 // MarshalJSON writes the members that are there.
-func (d Discord) MarshalJSON() ([]byte, error) { return marshal(d.writeJSON) }
+func (d Discord) MarshalJSON() ([]byte, error) { return marshal(&d) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (d *Discord) UnmarshalJSON(text []byte) error { return unmarshal(text, d, (*Discord).readJSON) }
+func (d *Discord) UnmarshalJSON(text []byte) error { return unmarshal(text, d) }
 
 // Expo addresses devices by the push tokens of Expo: set one of the two.
 type Expo struct {
@@ -91,22 +72,17 @@ type Expo struct {
 	Extra  map[string]any // the other members
 }
 
-var expoObject = jsonobject.Object[Expo]{
-	Extra: func(e *Expo) *map[string]any { return &e.Extra },
-	Members: []jsonobject.Member[Expo]{
-		{Key: "token", Of: func(e *Expo) jsonobject.Value { return value(&e.Token) }},
-		{Key: "tokens", Of: func(e *Expo) jsonobject.Value { return value(&e.Tokens) }},
-	},
+func (e *Expo) visit(v jsonobject.Visitor) {
+	v.Extra(&e.Extra)
+	v.Field("token", value(&e.Token))
+	v.Field("tokens", value(&e.Tokens))
 }
 
-func (e *Expo) writeJSON(w *jsonobject.Writer)     { expoObject.Write(w, e) }
-func (e *Expo) readJSON(r *jsonobject.Reader) bool { return expoObject.Read(r, e) }
-
 // MarshalJSON writes the members that are there.
-func (e Expo) MarshalJSON() ([]byte, error) { return marshal(e.writeJSON) }
+func (e Expo) MarshalJSON() ([]byte, error) { return marshal(&e) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (e *Expo) UnmarshalJSON(text []byte) error { return unmarshal(text, e, (*Expo).readJSON) }
+func (e *Expo) UnmarshalJSON(text []byte) error { return unmarshal(text, e) }
 
 // Intercom addresses a contact in Intercom.
 type Intercom struct {
@@ -115,22 +91,17 @@ type Intercom struct {
 	Extra map[string]any // the other members
 }
 
-var intercomObject = jsonobject.Object[Intercom]{
-	Extra: func(i *Intercom) *map[string]any { return &i.Extra },
-	Members: []jsonobject.Member[Intercom]{
-		{Key: "from", Of: func(i *Intercom) jsonobject.Value { return value(&i.From) }},
-		{Key: "to", Of: func(i *Intercom) jsonobject.Value { return value(&i.To) }},
-	},
+func (i *Intercom) visit(v jsonobject.Visitor) {
+	v.Extra(&i.Extra)
+	v.Field("from", value(&i.From))
+	v.Field("to", value(&i.To))
 }
 
-func (i *Intercom) writeJSON(w *jsonobject.Writer)     { intercomObject.Write(w, i) }
-func (i *Intercom) readJSON(r *jsonobject.Reader) bool { return intercomObject.Read(r, i) }
-
 // MarshalJSON writes the members that are there.
-func (i Intercom) MarshalJSON() ([]byte, error) { return marshal(i.writeJSON) }
+func (i Intercom) MarshalJSON() ([]byte, error) { return marshal(&i) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (i *Intercom) UnmarshalJSON(text []byte) error { return unmarshal(text, i, (*Intercom).readJSON) }
+func (i *Intercom) UnmarshalJSON(text []byte) error { return unmarshal(text, i) }
 
 // IntercomRecipient names a contact of Intercom.
 type IntercomRecipient struct {
@@ -138,25 +109,16 @@ type IntercomRecipient struct {
 	Extra map[string]any // the other members
 }
 
-var intercomRecipientObject = jsonobject.Object[IntercomRecipient]{
-	Extra: func(i *IntercomRecipient) *map[string]any { return &i.Extra },
-	Members: []jsonobject.Member[IntercomRecipient]{
-		{Key: "id", Of: func(i *IntercomRecipient) jsonobject.Value { return value(&i.ID) }},
-	},
-}
-
-func (i *IntercomRecipient) writeJSON(w *jsonobject.Writer) { intercomRecipientObject.Write(w, i) }
-func (i *IntercomRecipient) readJSON(r *jsonobject.Reader) bool {
-	return intercomRecipientObject.Read(r, i)
+func (i *IntercomRecipient) visit(v jsonobject.Visitor) {
+	v.Extra(&i.Extra)
+	v.Field("id", value(&i.ID))
 }
 
 // MarshalJSON writes the members that are there.
-func (i IntercomRecipient) MarshalJSON() ([]byte, error) { return marshal(i.writeJSON) }
+func (i IntercomRecipient) MarshalJSON() ([]byte, error) { return marshal(&i) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (i *IntercomRecipient) UnmarshalJSON(text []byte) error {
-	return unmarshal(text, i, (*IntercomRecipient).readJSON)
-}
+func (i *IntercomRecipient) UnmarshalJSON(text []byte) error { return unmarshal(text, i) }
 
 // MSTeams addresses a user or a channel of Microsoft Teams: TenantID and
 // ServiceURL with one of UserID, Email, ChannelID and ConversationID, or with
@@ -173,28 +135,23 @@ type MSTeams struct {
 	Extra          map[string]any // the other members
 }
 
-var msTeamsObject = jsonobject.Object[MSTeams]{
-	Extra: func(m *MSTeams) *map[string]any { return &m.Extra },
-	Members: []jsonobject.Member[MSTeams]{
-		{Key: "tenant_id", Of: func(m *MSTeams) jsonobject.Value { return value(&m.TenantID) }},
-		{Key: "service_url", Of: func(m *MSTeams) jsonobject.Value { return value(&m.ServiceURL) }},
-		{Key: "user_id", Of: func(m *MSTeams) jsonobject.Value { return value(&m.UserID) }},
-		{Key: "email", Of: func(m *MSTeams) jsonobject.Value { return value(&m.Email) }},
-		{Key: "channel_id", Of: func(m *MSTeams) jsonobject.Value { return value(&m.ChannelID) }},
-		{Key: "conversation_id", Of: func(m *MSTeams) jsonobject.Value { return value(&m.ConversationID) }},
-		{Key: "channel_name", Of: func(m *MSTeams) jsonobject.Value { return value(&m.ChannelName) }},
-		{Key: "team_id", Of: func(m *MSTeams) jsonobject.Value { return value(&m.TeamID) }},
-	},
+func (m *MSTeams) visit(v jsonobject.Visitor) {
+	v.Extra(&m.Extra)
+	v.Field("tenant_id", value(&m.TenantID))
+	v.Field("service_url", value(&m.ServiceURL))
+	v.Field("user_id", value(&m.UserID))
+	v.Field("email", value(&m.Email))
+	v.Field("channel_id", value(&m.ChannelID))
+	v.Field("conversation_id", value(&m.ConversationID))
+	v.Field("channel_name", value(&m.ChannelName))
+	v.Field("team_id", value(&m.TeamID))
 }
 
-func (m *MSTeams) writeJSON(w *jsonobject.Writer)     { msTeamsObject.Write(w, m) }
-func (m *MSTeams) readJSON(r *jsonobject.Reader) bool { return msTeamsObject.Read(r, m) }
-
 // MarshalJSON writes the members that are there.
-func (m MSTeams) MarshalJSON() ([]byte, error) { return marshal(m.writeJSON) }
+func (m MSTeams) MarshalJSON() ([]byte, error) { return marshal(&m) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (m *MSTeams) UnmarshalJSON(text []byte) error { return unmarshal(text, m, (*MSTeams).readJSON) }
+func (m *MSTeams) UnmarshalJSON(text []byte) error { return unmarshal(text, m) }
 
 // Slack addresses a user or a channel of Slack: AccessToken with one of Channel,
 // Email and UserID, or IncomingWebhook alone.
@@ -207,25 +164,20 @@ type Slack struct {
 	Extra           map[string]any // the other members
 }
 
-var slackObject = jsonobject.Object[Slack]{
-	Extra: func(s *Slack) *map[string]any { return &s.Extra },
-	Members: []jsonobject.Member[Slack]{
-		{Key: "access_token", Of: func(s *Slack) jsonobject.Value { return value(&s.AccessToken) }},
-		{Key: "channel", Of: func(s *Slack) jsonobject.Value { return value(&s.Channel) }},
-		{Key: "email", Of: func(s *Slack) jsonobject.Value { return value(&s.Email) }},
-		{Key: "user_id", Of: func(s *Slack) jsonobject.Value { return value(&s.UserID) }},
-		{Key: "incoming_webhook", Of: func(s *Slack) jsonobject.Value { return value(&s.IncomingWebhook) }},
-	},
+func (s *Slack) visit(v jsonobject.Visitor) {
+	v.Extra(&s.Extra)
+	v.Field("access_token", value(&s.AccessToken))
+	v.Field("channel", value(&s.Channel))
+	v.Field("email", value(&s.Email))
+	v.Field("user_id", value(&s.UserID))
+	v.Field("incoming_webhook", value(&s.IncomingWebhook))
 }
 
-func (s *Slack) writeJSON(w *jsonobject.Writer)     { slackObject.Write(w, s) }
-func (s *Slack) readJSON(r *jsonobject.Reader) bool { return slackObject.Read(r, s) }
-
 // MarshalJSON writes the members that are there.
-func (s Slack) MarshalJSON() ([]byte, error) { return marshal(s.writeJSON) }
+func (s Slack) MarshalJSON() ([]byte, error) { return marshal(&s) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (s *Slack) UnmarshalJSON(text []byte) error { return unmarshal(text, s, (*Slack).readJSON) }
+func (s *Slack) UnmarshalJSON(text []byte) error { return unmarshal(text, s) }
 
 // SlackIncomingWebhook is an incoming webhook of Slack.
 type SlackIncomingWebhook struct {
@@ -233,27 +185,16 @@ type SlackIncomingWebhook struct {
 	Extra map[string]any // the other members
 }
 
-var slackIncomingWebhookObject = jsonobject.Object[SlackIncomingWebhook]{
-	Extra: func(s *SlackIncomingWebhook) *map[string]any { return &s.Extra },
-	Members: []jsonobject.Member[SlackIncomingWebhook]{
-		{Key: "url", Of: func(s *SlackIncomingWebhook) jsonobject.Value { return value(&s.URL) }},
-	},
-}
-
-func (s *SlackIncomingWebhook) writeJSON(w *jsonobject.Writer) {
-	slackIncomingWebhookObject.Write(w, s)
-}
-func (s *SlackIncomingWebhook) readJSON(r *jsonobject.Reader) bool {
-	return slackIncomingWebhookObject.Read(r, s)
+func (s *SlackIncomingWebhook) visit(v jsonobject.Visitor) {
+	v.Extra(&s.Extra)
+	v.Field("url", value(&s.URL))
 }
 
 // MarshalJSON writes the members that are there.
-func (s SlackIncomingWebhook) MarshalJSON() ([]byte, error) { return marshal(s.writeJSON) }
+func (s SlackIncomingWebhook) MarshalJSON() ([]byte, error) { return marshal(&s) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (s *SlackIncomingWebhook) UnmarshalJSON(text []byte) error {
-	return unmarshal(text, s, (*SlackIncomingWebhook).readJSON)
-}
+func (s *SlackIncomingWebhook) UnmarshalJSON(text []byte) error { return unmarshal(text, s) }
 
 // Webhook has Courier call an address of yours.
 type Webhook struct {
@@ -265,25 +206,20 @@ type Webhook struct {
 	Extra          map[string]any // the other members
 }
 
-var webhookObject = jsonobject.Object[Webhook]{
-	Extra: func(h *Webhook) *map[string]any { return &h.Extra },
-	Members: []jsonobject.Member[Webhook]{
-		{Key: "url", Of: func(h *Webhook) jsonobject.Value { return value(&h.URL) }},
-		{Key: "method", Of: func(h *Webhook) jsonobject.Value { return value(&h.Method) }},
-		{Key: "headers", Of: func(h *Webhook) jsonobject.Value { return value(&h.Headers) }},
-		{Key: "authentication", Of: func(h *Webhook) jsonobject.Value { return value(&h.Authentication) }},
-		{Key: "profile", Of: func(h *Webhook) jsonobject.Value { return value(&h.Profile) }},
-	},
+func (h *Webhook) visit(v jsonobject.Visitor) {
+	v.Extra(&h.Extra)
+	v.Field("url", value(&h.URL))
+	v.Field("method", value(&h.Method))
+	v.Field("headers", value(&h.Headers))
+	v.Field("authentication", value(&h.Authentication))
+	v.Field("profile", value(&h.Profile))
 }
 
-func (h *Webhook) writeJSON(w *jsonobject.Writer)     { webhookObject.Write(w, h) }
-func (h *Webhook) readJSON(r *jsonobject.Reader) bool { return webhookObject.Read(r, h) }
-
 // MarshalJSON writes the members that are there.
-func (h Webhook) MarshalJSON() ([]byte, error) { return marshal(h.writeJSON) }
+func (h Webhook) MarshalJSON() ([]byte, error) { return marshal(&h) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (h *Webhook) UnmarshalJSON(text []byte) error { return unmarshal(text, h, (*Webhook).readJSON) }
+func (h *Webhook) UnmarshalJSON(text []byte) error { return unmarshal(text, h) }
 
 // WebhookAuthentication says how Courier authenticates itself to a [Webhook].
 type WebhookAuthentication struct {
@@ -294,30 +230,19 @@ type WebhookAuthentication struct {
 	Extra    map[string]any // the other members
 }
 
-var webhookAuthenticationObject = jsonobject.Object[WebhookAuthentication]{
-	Extra: func(h *WebhookAuthentication) *map[string]any { return &h.Extra },
-	Members: []jsonobject.Member[WebhookAuthentication]{
-		{Key: "mode", Of: func(h *WebhookAuthentication) jsonobject.Value { return value(&h.Mode) }},
-		{Key: "username", Of: func(h *WebhookAuthentication) jsonobject.Value { return value(&h.Username) }},
-		{Key: "password", Of: func(h *WebhookAuthentication) jsonobject.Value { return value(&h.Password) }},
-		{Key: "token", Of: func(h *WebhookAuthentication) jsonobject.Value { return value(&h.Token) }},
-	},
-}
-
-func (h *WebhookAuthentication) writeJSON(w *jsonobject.Writer) {
-	webhookAuthenticationObject.Write(w, h)
-}
-func (h *WebhookAuthentication) readJSON(r *jsonobject.Reader) bool {
-	return webhookAuthenticationObject.Read(r, h)
+func (h *WebhookAuthentication) visit(v jsonobject.Visitor) {
+	v.Extra(&h.Extra)
+	v.Field("mode", value(&h.Mode))
+	v.Field("username", value(&h.Username))
+	v.Field("password", value(&h.Password))
+	v.Field("token", value(&h.Token))
 }
 
 // MarshalJSON writes the members that are there.
-func (h WebhookAuthentication) MarshalJSON() ([]byte, error) { return marshal(h.writeJSON) }
+func (h WebhookAuthentication) MarshalJSON() ([]byte, error) { return marshal(&h) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (h *WebhookAuthentication) UnmarshalJSON(text []byte) error {
-	return unmarshal(text, h, (*WebhookAuthentication).readJSON)
-}
+func (h *WebhookAuthentication) UnmarshalJSON(text []byte) error { return unmarshal(text, h) }
 
 // Tokens is one device token or several, in the form in which it was made or
 // read: Courier takes a string, an array of strings and, for Expo, an array of
@@ -345,11 +270,11 @@ func TokenList(tokens ...string) Tokens { return Tokens{list: slices.Clone(token
 func (t Tokens) All() []string { return slices.Clone(t.list) }
 
 // MarshalJSON writes the tokens in their form.
-func (t Tokens) MarshalJSON() ([]byte, error) { return marshal(t.writeJSON) }
+func (t Tokens) MarshalJSON() ([]byte, error) { return marshal(&t) }
 
 // UnmarshalJSON reads a string, an array of strings or one of {"token": …}
 // objects.
-func (t *Tokens) UnmarshalJSON(text []byte) error { return unmarshal(text, t, (*Tokens).readJSON) }
+func (t *Tokens) UnmarshalJSON(text []byte) error { return unmarshal(text, t) }
 
 func (t *Tokens) writeJSON(w *jsonobject.Writer) {
 	switch {

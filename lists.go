@@ -37,15 +37,13 @@ type Subscription struct {
 	Extra       map[string]any
 }
 
-var subscriptionObject = jsonobject.Object[Subscription]{
-	Extra: func(s *Subscription) *map[string]any { return &s.Extra },
-	Members: []jsonobject.Member[Subscription]{
-		{Key: "id", Of: func(s *Subscription) jsonobject.Value { return (*text)(&s.ID) }},
-		{Key: "name", Of: func(s *Subscription) jsonobject.Value { return (*text)(&s.Name) }},
-		{Key: "created", Of: func(s *Subscription) jsonobject.Value { return (*timestamp)(&s.Created) }},
-		{Key: "updated", Of: func(s *Subscription) jsonobject.Value { return (*timestamp)(&s.Updated) }},
-		{Key: "preferences", Of: func(s *Subscription) jsonobject.Value { return preferencesValue{&s.Preferences} }},
-	},
+func (s *Subscription) visit(v jsonobject.Visitor) {
+	v.Extra(&s.Extra)
+	v.Field("id", (*text)(&s.ID))
+	v.Field("name", (*text)(&s.Name))
+	v.Field("created", (*timestamp)(&s.Created))
+	v.Field("updated", (*timestamp)(&s.Updated))
+	v.Field("preferences", preferencesValue{&s.Preferences})
 }
 
 // preferencesValue is a pointer to preferences in the eyes of jsonobject.
@@ -53,23 +51,18 @@ type preferencesValue struct{ p **Preferences }
 
 func (v preferencesValue) IsZero() bool                   { return *v.p == nil }
 func (v preferencesValue) Clear()                         { *v.p = nil }
-func (v preferencesValue) WriteJSON(w *jsonobject.Writer) { (*v.p).writeJSON(w) }
+func (v preferencesValue) WriteJSON(w *jsonobject.Writer) { w.Object((*v.p).visit) }
 func (v preferencesValue) ReadJSON(r *jsonobject.Reader) (ok bool) {
 	*v.p, ok = readPreferences(r)
 	return ok
 }
 
-func (s *Subscription) writeJSON(w *jsonobject.Writer)     { subscriptionObject.Write(w, s) }
-func (s *Subscription) readJSON(r *jsonobject.Reader) bool { return subscriptionObject.Read(r, s) }
-
 // MarshalJSON writes the subscription as Courier does: times in UTC, to the
 // millisecond.
-func (s Subscription) MarshalJSON() ([]byte, error) { return marshal(s.writeJSON) }
+func (s Subscription) MarshalJSON() ([]byte, error) { return marshal(&s) }
 
 // UnmarshalJSON reads a JSON object.
-func (s *Subscription) UnmarshalJSON(text []byte) error {
-	return unmarshal(text, s, (*Subscription).readJSON)
-}
+func (s *Subscription) UnmarshalJSON(text []byte) error { return unmarshal(text, s) }
 
 // String returns the subscription as JSON.
 func (s Subscription) String() string { return jsonText(s) }
@@ -92,7 +85,7 @@ func (p *SubscriptionPage) readJSON(r *jsonobject.Reader) bool {
 		switch key {
 		case "results":
 			p.Subscriptions, ok = readList(r, func(r *jsonobject.Reader) (s Subscription, ok bool) {
-				return s, s.readJSON(r)
+				return s, r.Object(s.visit)
 			})
 			found = ok
 		case "paging":
@@ -136,13 +129,15 @@ func (p *SubscriptionPage) readPaging(r *jsonobject.Reader) bool {
 func (p SubscriptionPage) Format(f fmt.State, verb rune) { formatJSON(f, verb, p) }
 
 // LogValue returns what is printed.
-func (p SubscriptionPage) LogValue() slog.Value {
-	return slog.GroupValue(append(p.Response.LogValue().Group(),
-		slog.Any("subscriptions", p.Subscriptions), slog.String("cursor", p.Cursor), slog.Bool("more", p.More))...)
-}
+func (p SubscriptionPage) LogValue() slog.Value { return logValue(p.details()) }
 
 // MarshalJSON writes what is printed.
-func (p SubscriptionPage) MarshalJSON() ([]byte, error) { return marshalLogValue(p) }
+func (p SubscriptionPage) MarshalJSON() ([]byte, error) { return marshalDetails(p.details()) }
+
+func (p *SubscriptionPage) details() []detail {
+	return append(p.Response.details(),
+		detail{"subscriptions", p.Subscriptions}, detail{"cursor", p.Cursor}, detail{"more", p.More})
+}
 
 // Page reads one page of the user's subscriptions: the first for an empty
 // cursor, or the one that the Cursor of another page names (GET
@@ -203,7 +198,7 @@ type ListSubscription struct {
 }
 
 // MarshalJSON writes the subscription as Courier takes it.
-func (l ListSubscription) MarshalJSON() ([]byte, error) { return marshal(l.writeJSON) }
+func (l ListSubscription) MarshalJSON() ([]byte, error) { return marshal(&l) }
 
 // String returns the subscription as JSON.
 func (l ListSubscription) String() string { return jsonText(l) }
@@ -239,7 +234,7 @@ func (l *ListSubscription) writeJSON(w *jsonobject.Writer) {
 	}
 	if l.Preferences != nil {
 		w.Key("preferences")
-		l.Preferences.writeJSON(w)
+		w.Object(l.Preferences.visit)
 		w.In("lists.Preferences")
 	}
 	w.Raw("}")

@@ -4,17 +4,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"reflect"
 	"strings"
 
 	"github.com/courier-profiles/courier-go/internal/jsonobject"
 )
 
-// object is a value that knows its own JSON: the profile, the objects in it,
-// and what Courier answers.
-type object interface {
-	writeJSON(w *jsonobject.Writer)
-	readJSON(r *jsonobject.Reader) bool
-}
+// object is a struct that is an object in JSON. Its method visit is the one place
+// that knows the keys.
+type object interface{ visit(jsonobject.Visitor) }
 
 // codec is a Field in the eyes of jsonobject. It is a type of its own so that
 // Field keeps only the methods that its users need.
@@ -29,7 +27,21 @@ func (c *codec[T]) WriteJSON(w *jsonobject.Writer) {
 		w.Raw("null")
 		return
 	}
-	switch v := any(&c.value).(type) {
+	writeJSON(w, &c.value)
+}
+
+func (c *codec[T]) ReadJSON(r *jsonobject.Reader) bool {
+	if r.Null() {
+		c.state = stateNull
+		return true
+	}
+	c.state = stateValue
+	return readJSON(r, &c.value)
+}
+
+// writeJSON appends what place points to.
+func writeJSON(w *jsonobject.Writer, place any) {
+	switch v := place.(type) {
 	case *string:
 		w.String(*v)
 	case *bool:
@@ -41,54 +53,66 @@ func (c *codec[T]) WriteJSON(w *jsonobject.Writer) {
 	case *map[string]string:
 		jsonobject.Map(w, *v, w.String)
 	case object:
+		w.Object(v.visit)
+	case interface{ writeJSON(*jsonobject.Writer) }:
 		v.writeJSON(w)
+	case jsonobject.Value:
+		v.WriteJSON(w)
 	default:
-		w.Any(c.value)
+		w.Any(reflect.ValueOf(place).Elem().Interface())
 	}
 }
 
-func (c *codec[T]) ReadJSON(r *jsonobject.Reader) bool {
-	if r.Null() {
-		c.state = stateNull
-		return true
-	}
-	c.state = stateValue
-	switch v := any(&c.value).(type) {
+// readJSON reads into what place points to, which has to be zero; it is false
+// for what does not fit.
+func readJSON(r *jsonobject.Reader, place any) (ok bool) {
+	switch v := place.(type) {
 	case *string:
-		text, ok := r.String()
-		*v = text
+		*v, ok = r.String()
 		return ok
 	case *bool:
-		value, ok := r.Bool()
-		*v = value
+		*v, ok = r.Bool()
 		return ok
 	case *[]string:
-		list, ok := readList(r, (*jsonobject.Reader).String)
-		*v = list
+		*v, ok = readList(r, (*jsonobject.Reader).String)
 		return ok
 	case *map[string]string:
-		value, ok := r.Any()
-		members, isObject := value.(map[string]any)
+		var members map[string]any
+		ok = readAny(r, &members)
 		*v = make(map[string]string, len(members))
 		for key, value := range members {
 			text, isText := value.(string)
 			ok = ok && isText
 			(*v)[key] = text
 		}
-		return ok && isObject
+		return ok
+	case *map[string]any:
+		return readAny(r, v)
+	case *[]any:
+		return readAny(r, v)
+	case *any:
+		return readAny(r, v)
 	case object:
+		return r.Object(v.visit)
+	case *Tokens:
 		return v.readJSON(r)
-	default:
-		// map[string]any, and whatever T a caller chose.
+	case jsonobject.Value:
+		return v.ReadJSON(r)
+	default: // whatever T a caller chose
 		start := *r
-		value, ok := r.Any()
-		if !ok {
+		if _, ok := r.Any(); !ok {
 			return false
 		}
-		typed, ok := value.(T)
-		c.value = typed
-		return ok || decodeAny(start.Raw(), v)
+		return decodeAny(start.Raw(), v)
 	}
+}
+
+// readAny reads one of the types that Any of a Reader gives.
+func readAny[T any](r *jsonobject.Reader, place *T) bool {
+	value, ok := r.Any()
+	typed, fits := value.(T)
+	*place = typed
+	return ok && fits
 }
 
 // decodeAny reads text into v as encoding/json does, but for numbers of no type.
@@ -115,22 +139,35 @@ func readList[T any](r *jsonobject.Reader, read func(*jsonobject.Reader) (T, boo
 	return list, r.Err() == nil
 }
 
-func marshal(write func(*jsonobject.Writer)) ([]byte, error) {
+// marshal returns what place points to as JSON.
+func marshal(place any) ([]byte, error) {
 	var w jsonobject.Writer
-	write(&w)
+	writeJSON(&w, place)
 	if err := w.Err(); err != nil {
 		return nil, validationError(err)
 	}
 	return w.Bytes(), nil
 }
 
-// unmarshal replaces *v by what read makes of text. As encoding/json has it for
-// an Unmarshaler, null changes nothing unless read takes it.
-func unmarshal[T any](text []byte, v *T, read func(*T, *jsonobject.Reader) bool) error {
-	var fresh T
+// marshalField takes a Field apart: a pointer to the Field, made in a method of
+// its own, would have the linker keep a second description of every T.
+func marshalField(state fieldState, value any) ([]byte, error) {
+	if state != stateValue || value == nil {
+		return []byte("null"), nil
+	}
+	place := reflect.New(reflect.TypeOf(value))
+	place.Elem().Set(reflect.ValueOf(value))
+	return marshal(place.Interface())
+}
+
+// unmarshal replaces what place points to by what text holds. As encoding/json
+// has it for an Unmarshaler, null changes nothing unless it can be read.
+func unmarshal(text []byte, place any) error {
+	old := reflect.ValueOf(place).Elem()
+	fresh := reflect.New(old.Type())
 	r := jsonobject.NewReader(string(text))
-	if read(&fresh, &r) && r.AtEnd() {
-		*v = fresh
+	if readJSON(&r, fresh.Interface()) && r.AtEnd() {
+		old.Set(fresh.Elem())
 		return nil
 	}
 	if again := jsonobject.NewReader(string(text)); again.Null() && again.AtEnd() {

@@ -28,7 +28,7 @@ type config struct {
 	minWait       time.Duration
 	maxWait       time.Duration
 	maxRetryAfter time.Duration
-	logger        *slog.Logger
+	log           func(ctx context.Context, a Attempt, again bool)
 	observer      func(context.Context, Attempt)
 	userAgent     string
 }
@@ -138,7 +138,7 @@ func WithLogger(logger *slog.Logger) Option {
 		if logger == nil {
 			return invalid("WithLogger", "the logger is nil: leave the option out for no logging")
 		}
-		c.logger = logger
+		c.log = logTo(logger)
 		return nil
 	}
 }

@@ -86,7 +86,7 @@ func (o *PatchOp) writeJSON(w *jsonobject.Writer) {
 }
 
 // MarshalJSON writes the operation as Courier takes it.
-func (o PatchOp) MarshalJSON() ([]byte, error) { return marshal(o.writeJSON) }
+func (o PatchOp) MarshalJSON() ([]byte, error) { return marshal(&o) }
 
 func writePointer(w *jsonobject.Writer, key, pointer string) {
 	w.Key(key)

@@ -38,86 +38,54 @@ type ChannelPreference struct {
 	Extra   map[string]any
 }
 
-var preferencesObject = jsonobject.Object[Preferences]{
-	Extra: func(p *Preferences) *map[string]any { return &p.Extra },
-	Members: []jsonobject.Member[Preferences]{
-		{Key: "categories", Of: func(p *Preferences) jsonobject.Value { return (*dict[Preference])(&p.Categories) }},
-		{Key: "notifications", Of: func(p *Preferences) jsonobject.Value { return (*dict[Preference])(&p.Notifications) }},
-	},
+func (p *Preferences) visit(v jsonobject.Visitor) {
+	v.Extra(&p.Extra)
+	v.Field("categories", (*dict[Preference])(&p.Categories))
+	v.Field("notifications", (*dict[Preference])(&p.Notifications))
 }
 
-var preferenceObject = jsonobject.Object[Preference]{
-	Extra: func(p *Preference) *map[string]any { return &p.Extra },
-	Members: []jsonobject.Member[Preference]{
-		{Key: "status", Of: func(p *Preference) jsonobject.Value { return (*text)(&p.Status) }},
-		{Key: "rules", Of: func(p *Preference) jsonobject.Value { return (*list[PreferenceRule])(&p.Rules) }},
-		{Key: "channel_preferences", Of: func(p *Preference) jsonobject.Value {
-			return (*list[ChannelPreference])(&p.ChannelPreferences)
-		}},
-	},
+func (p *Preference) visit(v jsonobject.Visitor) {
+	v.Extra(&p.Extra)
+	v.Field("status", (*text)(&p.Status))
+	v.Field("rules", (*list[PreferenceRule])(&p.Rules))
+	v.Field("channel_preferences", (*list[ChannelPreference])(&p.ChannelPreferences))
 }
 
-var preferenceRuleObject = jsonobject.Object[PreferenceRule]{
-	Extra: func(p *PreferenceRule) *map[string]any { return &p.Extra },
-	Members: []jsonobject.Member[PreferenceRule]{
-		{Key: "until", Of: func(p *PreferenceRule) jsonobject.Value { return (*text)(&p.Until) }},
-		{Key: "start", Of: func(p *PreferenceRule) jsonobject.Value { return (*text)(&p.Start) }},
-		{Key: "type", Of: func(p *PreferenceRule) jsonobject.Value { return (*text)(&p.Type) }},
-	},
+func (p *PreferenceRule) visit(v jsonobject.Visitor) {
+	v.Extra(&p.Extra)
+	v.Field("until", (*text)(&p.Until))
+	v.Field("start", (*text)(&p.Start))
+	v.Field("type", (*text)(&p.Type))
 }
 
-var channelPreferenceObject = jsonobject.Object[ChannelPreference]{
-	Extra: func(p *ChannelPreference) *map[string]any { return &p.Extra },
-	Members: []jsonobject.Member[ChannelPreference]{
-		{Key: "channel", Of: func(p *ChannelPreference) jsonobject.Value { return (*text)(&p.Channel) }},
-	},
+func (p *ChannelPreference) visit(v jsonobject.Visitor) {
+	v.Extra(&p.Extra)
+	v.Field("channel", (*text)(&p.Channel))
 }
-
-func (p *Preferences) writeJSON(w *jsonobject.Writer)     { preferencesObject.Write(w, p) }
-func (p *Preferences) readJSON(r *jsonobject.Reader) bool { return preferencesObject.Read(r, p) }
 
 // MarshalJSON writes the preferences as Courier takes them.
-func (p Preferences) MarshalJSON() ([]byte, error) { return marshal(p.writeJSON) }
+func (p Preferences) MarshalJSON() ([]byte, error) { return marshal(&p) }
 
 // UnmarshalJSON reads a JSON object.
-func (p *Preferences) UnmarshalJSON(text []byte) error {
-	return unmarshal(text, p, (*Preferences).readJSON)
-}
-
-func (p *Preference) writeJSON(w *jsonobject.Writer)     { preferenceObject.Write(w, p) }
-func (p *Preference) readJSON(r *jsonobject.Reader) bool { return preferenceObject.Read(r, p) }
+func (p *Preferences) UnmarshalJSON(text []byte) error { return unmarshal(text, p) }
 
 // MarshalJSON writes the preference as Courier takes it.
-func (p Preference) MarshalJSON() ([]byte, error) { return marshal(p.writeJSON) }
+func (p Preference) MarshalJSON() ([]byte, error) { return marshal(&p) }
 
 // UnmarshalJSON reads a JSON object.
-func (p *Preference) UnmarshalJSON(text []byte) error {
-	return unmarshal(text, p, (*Preference).readJSON)
-}
-
-func (p *PreferenceRule) writeJSON(w *jsonobject.Writer)     { preferenceRuleObject.Write(w, p) }
-func (p *PreferenceRule) readJSON(r *jsonobject.Reader) bool { return preferenceRuleObject.Read(r, p) }
+func (p *Preference) UnmarshalJSON(text []byte) error { return unmarshal(text, p) }
 
 // MarshalJSON writes the rule as Courier takes it.
-func (p PreferenceRule) MarshalJSON() ([]byte, error) { return marshal(p.writeJSON) }
+func (p PreferenceRule) MarshalJSON() ([]byte, error) { return marshal(&p) }
 
 // UnmarshalJSON reads a JSON object.
-func (p *PreferenceRule) UnmarshalJSON(text []byte) error {
-	return unmarshal(text, p, (*PreferenceRule).readJSON)
-}
-
-func (p *ChannelPreference) writeJSON(w *jsonobject.Writer) { channelPreferenceObject.Write(w, p) }
-func (p *ChannelPreference) readJSON(r *jsonobject.Reader) bool {
-	return channelPreferenceObject.Read(r, p)
-}
+func (p *PreferenceRule) UnmarshalJSON(text []byte) error { return unmarshal(text, p) }
 
 // MarshalJSON writes the channel preference as Courier takes it.
-func (p ChannelPreference) MarshalJSON() ([]byte, error) { return marshal(p.writeJSON) }
+func (p ChannelPreference) MarshalJSON() ([]byte, error) { return marshal(&p) }
 
 // UnmarshalJSON reads a JSON object.
-func (p *ChannelPreference) UnmarshalJSON(text []byte) error {
-	return unmarshal(text, p, (*ChannelPreference).readJSON)
-}
+func (p *ChannelPreference) UnmarshalJSON(text []byte) error { return unmarshal(text, p) }
 
 // readPreferences reads an object, or null as nil.
 func readPreferences(r *jsonobject.Reader) (*Preferences, bool) {
@@ -125,7 +93,7 @@ func readPreferences(r *jsonobject.Reader) (*Preferences, bool) {
 		return nil, true
 	}
 	p := new(Preferences)
-	return p, p.readJSON(r)
+	return p, r.Object(p.visit)
 }
 
 // The types below are plain Go values in the eyes of jsonobject: zero is not
@@ -169,14 +137,14 @@ type list[T any] []T
 func (l *list[T]) IsZero() bool { return *l == nil }
 func (l *list[T]) Clear()       { *l = nil }
 func (l *list[T]) WriteJSON(w *jsonobject.Writer) {
-	jsonobject.List(w, *l, func(element T) { any(&element).(object).writeJSON(w) })
+	jsonobject.List(w, *l, func(element T) { writeJSON(w, &element) })
 }
 func (l *list[T]) ReadJSON(r *jsonobject.Reader) bool {
 	if r.Null() {
 		return true
 	}
 	elements, ok := readList(r, func(r *jsonobject.Reader) (element T, ok bool) {
-		return element, any(&element).(object).readJSON(r)
+		return element, readJSON(r, &element)
 	})
 	*l = elements
 	return ok
@@ -188,7 +156,7 @@ type dict[T any] map[string]T
 func (d *dict[T]) IsZero() bool { return *d == nil }
 func (d *dict[T]) Clear()       { *d = nil }
 func (d *dict[T]) WriteJSON(w *jsonobject.Writer) {
-	jsonobject.Map(w, *d, func(member T) { any(&member).(object).writeJSON(w) })
+	jsonobject.Map(w, *d, func(member T) { writeJSON(w, &member) })
 }
 func (d *dict[T]) ReadJSON(r *jsonobject.Reader) bool {
 	if r.Null() {
@@ -204,7 +172,7 @@ func (d *dict[T]) ReadJSON(r *jsonobject.Reader) bool {
 			return r.Err() == nil
 		}
 		var value T
-		if !fits || !any(&value).(object).readJSON(r) {
+		if !fits || !readJSON(r, &value) {
 			return false
 		}
 		(*d)[key] = value

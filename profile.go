@@ -60,12 +60,10 @@ func (f Field[T]) Equal(other Field[T]) bool { return reflect.DeepEqual(f, other
 // MarshalJSON writes the value, or null if the Field is null or not there. The
 // structs of this package leave out a Field that is not there; in a struct of
 // your own the tag `json:",omitzero"` does.
-func (f Field[T]) MarshalJSON() ([]byte, error) { return marshal((*codec[T])(&f).WriteJSON) }
+func (f Field[T]) MarshalJSON() ([]byte, error) { return marshalField(f.state, f.value) }
 
 // UnmarshalJSON reads a value or null.
-func (f *Field[T]) UnmarshalJSON(text []byte) error {
-	return unmarshal(text, (*codec[T])(f), (*codec[T]).ReadJSON)
-}
+func (f *Field[T]) UnmarshalJSON(text []byte) error { return unmarshal(text, value(f)) }
 
 // Profile is what Courier knows of a user and how to reach them. One type
 // serves for reading and for writing.
@@ -134,59 +132,51 @@ type Profile struct {
 // value is a Field as jsonobject wants it.
 func value[T any](f *Field[T]) jsonobject.Value { return (*codec[T])(f) }
 
-// The tables are the one place that knows the keys; they are in the order in
-// which members are written.
-
-var profileObject = jsonobject.Object[Profile]{
-	Extra: func(p *Profile) *map[string]any { return &p.Extra },
-	Members: []jsonobject.Member[Profile]{
-		{Key: "sub", Of: func(p *Profile) jsonobject.Value { return value(&p.Sub) }},
-		{Key: "name", Of: func(p *Profile) jsonobject.Value { return value(&p.Name) }},
-		{Key: "given_name", Of: func(p *Profile) jsonobject.Value { return value(&p.GivenName) }},
-		{Key: "family_name", Of: func(p *Profile) jsonobject.Value { return value(&p.FamilyName) }},
-		{Key: "middle_name", Of: func(p *Profile) jsonobject.Value { return value(&p.MiddleName) }},
-		{Key: "nickname", Of: func(p *Profile) jsonobject.Value { return value(&p.Nickname) }},
-		{Key: "preferred_name", Of: func(p *Profile) jsonobject.Value { return value(&p.PreferredName) }},
-		{Key: "preferred_username", Of: func(p *Profile) jsonobject.Value { return value(&p.PreferredUsername) }},
-		{Key: "profile", Of: func(p *Profile) jsonobject.Value { return value(&p.ProfileURL) }},
-		{Key: "picture", Of: func(p *Profile) jsonobject.Value { return value(&p.Picture) }},
-		{Key: "website", Of: func(p *Profile) jsonobject.Value { return value(&p.Website) }},
-		{Key: "email", Of: func(p *Profile) jsonobject.Value { return value(&p.Email) }},
-		{Key: "email_verified", Of: func(p *Profile) jsonobject.Value { return value(&p.EmailVerified) }},
-		{Key: "gender", Of: func(p *Profile) jsonobject.Value { return value(&p.Gender) }},
-		{Key: "birthdate", Of: func(p *Profile) jsonobject.Value { return value(&p.Birthdate) }},
-		{Key: "zoneinfo", Of: func(p *Profile) jsonobject.Value { return value(&p.Zoneinfo) }},
-		{Key: "locale", Of: func(p *Profile) jsonobject.Value { return value(&p.Locale) }},
-		{Key: "phone_number", Of: func(p *Profile) jsonobject.Value { return value(&p.PhoneNumber) }},
-		{Key: "phone_number_verified", Of: func(p *Profile) jsonobject.Value { return value(&p.PhoneNumberVerified) }},
-		{Key: "updated_at", Of: func(p *Profile) jsonobject.Value { return value(&p.UpdatedAt) }},
-		{Key: "address", Of: func(p *Profile) jsonobject.Value { return value(&p.Address) }},
-		{Key: "custom", Of: func(p *Profile) jsonobject.Value { return value(&p.Custom) }},
-		{Key: "airship", Of: func(p *Profile) jsonobject.Value { return value(&p.Airship) }},
-		{Key: "apn", Of: func(p *Profile) jsonobject.Value { return value(&p.APN) }},
-		{Key: "discord", Of: func(p *Profile) jsonobject.Value { return value(&p.Discord) }},
-		{Key: "expo", Of: func(p *Profile) jsonobject.Value { return value(&p.Expo) }},
-		{Key: "facebookPSID", Of: func(p *Profile) jsonobject.Value { return value(&p.FacebookPSID) }},
-		{Key: "firebaseToken", Of: func(p *Profile) jsonobject.Value { return value(&p.FirebaseToken) }},
-		{Key: "intercom", Of: func(p *Profile) jsonobject.Value { return value(&p.Intercom) }},
-		{Key: "ms_teams", Of: func(p *Profile) jsonobject.Value { return value(&p.MSTeams) }},
-		{Key: "oneSignalPlayerID", Of: func(p *Profile) jsonobject.Value { return value(&p.OneSignalPlayerID) }},
-		{Key: "slack", Of: func(p *Profile) jsonobject.Value { return value(&p.Slack) }},
-		{Key: "target_arn", Of: func(p *Profile) jsonobject.Value { return value(&p.TargetARN) }},
-		{Key: "webhook", Of: func(p *Profile) jsonobject.Value { return value(&p.Webhook) }},
-	},
+func (p *Profile) visit(v jsonobject.Visitor) {
+	v.Extra(&p.Extra)
+	v.Field("sub", value(&p.Sub))
+	v.Field("name", value(&p.Name))
+	v.Field("given_name", value(&p.GivenName))
+	v.Field("family_name", value(&p.FamilyName))
+	v.Field("middle_name", value(&p.MiddleName))
+	v.Field("nickname", value(&p.Nickname))
+	v.Field("preferred_name", value(&p.PreferredName))
+	v.Field("preferred_username", value(&p.PreferredUsername))
+	v.Field("profile", value(&p.ProfileURL))
+	v.Field("picture", value(&p.Picture))
+	v.Field("website", value(&p.Website))
+	v.Field("email", value(&p.Email))
+	v.Field("email_verified", value(&p.EmailVerified))
+	v.Field("gender", value(&p.Gender))
+	v.Field("birthdate", value(&p.Birthdate))
+	v.Field("zoneinfo", value(&p.Zoneinfo))
+	v.Field("locale", value(&p.Locale))
+	v.Field("phone_number", value(&p.PhoneNumber))
+	v.Field("phone_number_verified", value(&p.PhoneNumberVerified))
+	v.Field("updated_at", value(&p.UpdatedAt))
+	v.Field("address", value(&p.Address))
+	v.Field("custom", value(&p.Custom))
+	v.Field("airship", value(&p.Airship))
+	v.Field("apn", value(&p.APN))
+	v.Field("discord", value(&p.Discord))
+	v.Field("expo", value(&p.Expo))
+	v.Field("facebookPSID", value(&p.FacebookPSID))
+	v.Field("firebaseToken", value(&p.FirebaseToken))
+	v.Field("intercom", value(&p.Intercom))
+	v.Field("ms_teams", value(&p.MSTeams))
+	v.Field("oneSignalPlayerID", value(&p.OneSignalPlayerID))
+	v.Field("slack", value(&p.Slack))
+	v.Field("target_arn", value(&p.TargetARN))
+	v.Field("webhook", value(&p.Webhook))
 }
-
-func (p *Profile) writeJSON(w *jsonobject.Writer)     { profileObject.Write(w, p) }
-func (p *Profile) readJSON(r *jsonobject.Reader) bool { return profileObject.Read(r, p) }
 
 // MarshalJSON writes the profile as Courier takes it: only the members that
 // are there, null where a field is null. The error wraps a [*ValidationError].
-func (p Profile) MarshalJSON() ([]byte, error) { return marshal(p.writeJSON) }
+func (p Profile) MarshalJSON() ([]byte, error) { return marshal(&p) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it. What p held
 // before is gone.
-func (p *Profile) UnmarshalJSON(text []byte) error { return unmarshal(text, p, (*Profile).readJSON) }
+func (p *Profile) UnmarshalJSON(text []byte) error { return unmarshal(text, p) }
 
 // String returns the profile as JSON. It holds personal data.
 func (p Profile) String() string { return jsonText(p) }
@@ -201,7 +191,7 @@ func (p Profile) DecodeCustom(v any) error {
 	if !ok {
 		return nil
 	}
-	text, err := marshal(func(w *jsonobject.Writer) { w.Any(custom) })
+	text, err := marshal(&custom)
 	if err != nil {
 		return err
 	}
@@ -232,23 +222,18 @@ type Address struct {
 	Extra         map[string]any // the other members
 }
 
-var addressObject = jsonobject.Object[Address]{
-	Extra: func(a *Address) *map[string]any { return &a.Extra },
-	Members: []jsonobject.Member[Address]{
-		{Key: "formatted", Of: func(a *Address) jsonobject.Value { return value(&a.Formatted) }},
-		{Key: "street_address", Of: func(a *Address) jsonobject.Value { return value(&a.StreetAddress) }},
-		{Key: "locality", Of: func(a *Address) jsonobject.Value { return value(&a.Locality) }},
-		{Key: "region", Of: func(a *Address) jsonobject.Value { return value(&a.Region) }},
-		{Key: "postal_code", Of: func(a *Address) jsonobject.Value { return value(&a.PostalCode) }},
-		{Key: "country", Of: func(a *Address) jsonobject.Value { return value(&a.Country) }},
-	},
+func (a *Address) visit(v jsonobject.Visitor) {
+	v.Extra(&a.Extra)
+	v.Field("formatted", value(&a.Formatted))
+	v.Field("street_address", value(&a.StreetAddress))
+	v.Field("locality", value(&a.Locality))
+	v.Field("region", value(&a.Region))
+	v.Field("postal_code", value(&a.PostalCode))
+	v.Field("country", value(&a.Country))
 }
 
-func (a *Address) writeJSON(w *jsonobject.Writer)     { addressObject.Write(w, a) }
-func (a *Address) readJSON(r *jsonobject.Reader) bool { return addressObject.Read(r, a) }
-
 // MarshalJSON writes the members that are there.
-func (a Address) MarshalJSON() ([]byte, error) { return marshal(a.writeJSON) }
+func (a Address) MarshalJSON() ([]byte, error) { return marshal(&a) }
 
 // UnmarshalJSON reads a JSON object and loses nothing of it.
-func (a *Address) UnmarshalJSON(text []byte) error { return unmarshal(text, a, (*Address).readJSON) }
+func (a *Address) UnmarshalJSON(text []byte) error { return unmarshal(text, a) }

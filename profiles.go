@@ -110,13 +110,13 @@ func (s *ProfilesService) write(ctx context.Context, op *operation, userID strin
 
 // encodeProfile returns the body of a request with profile.
 func (c *core) encodeProfile(profile Profile) ([]byte, error) {
-	// The tables' functions would move the profile to the heap, 2 kB for each
-	// call, so they are given a copy that is there already.
+	// visit would move the profile to the heap, 2 kB for each call, so it is given
+	// a copy that is there already.
 	copied := c.profiles.Get().(*Profile)
 	*copied = profile
 	body, err := c.encode(func(w *jsonobject.Writer) {
 		w.Raw(`{"profile":`)
-		copied.writeJSON(w)
+		w.Object(copied.visit)
 		w.Raw(`}`)
 	})
 	*copied = Profile{}
@@ -134,7 +134,7 @@ func (g *GetResult) readJSON(r *jsonobject.Reader) bool {
 		switch key {
 		case "profile":
 			g.Profile = Profile{}
-			found = g.Profile.readJSON(r)
+			found = r.Object(g.Profile.visit)
 			ok = found
 		case "preferences":
 			g.Preferences, ok = readPreferences(r)
@@ -153,10 +153,11 @@ func (g *GetResult) readJSON(r *jsonobject.Reader) bool {
 func (g GetResult) Format(f fmt.State, verb rune) { formatJSON(f, verb, g) }
 
 // LogValue returns what is printed.
-func (g GetResult) LogValue() slog.Value {
-	return slog.GroupValue(append(g.Response.LogValue().Group(),
-		slog.Any("profile", g.Profile), slog.Any("preferences", g.Preferences))...)
-}
+func (g GetResult) LogValue() slog.Value { return logValue(g.details()) }
 
 // MarshalJSON writes what is printed.
-func (g GetResult) MarshalJSON() ([]byte, error) { return marshalLogValue(g) }
+func (g GetResult) MarshalJSON() ([]byte, error) { return marshalDetails(g.details()) }
+
+func (g *GetResult) details() []detail {
+	return append(g.Response.details(), detail{"profile", g.Profile}, detail{"preferences", g.Preferences})
+}

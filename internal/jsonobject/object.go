@@ -14,100 +14,115 @@ type Value interface {
 	Clear()
 }
 
-// Member names a known member of a T and finds its place.
-type Member[T any] struct {
-	Key string
-	Of  func(*T) Value
+// Visitor is shown what an object is made of: Extra first, then its fields in
+// the order in which they are written.
+type Visitor interface {
+	// Extra shows the place of the members without a field.
+	Extra(place *map[string]any)
+	// Field shows the place of a known member.
+	Field(key string, value Value)
 }
 
-// Object is how a T is read and written: its known members, in the order in
-// which they are written, and the place for all others.
-type Object[T any] struct {
-	Members []Member[T]
-	Extra   func(*T) *map[string]any
-}
-
-// Write appends v as an object: the known members that are not zero, then the
-// others, sorted. A key that is in both is an error.
-func (o *Object[T]) Write(w *Writer, v *T) {
+// Object appends the object that visit shows: its fields that are not zero, then
+// Extra, sorted. A key that is in both is an error.
+func (w *Writer) Object(visit func(Visitor)) {
 	if !w.enter('{') {
 		return
 	}
-	extra := *o.Extra(v)
-	for i := range o.Members {
-		member := &o.Members[i]
-		value := member.Of(v)
-		if value.IsZero() {
-			continue
-		}
-		if _, twice := extra[member.Key]; twice {
-			w.Fail("is in Extra as well as in its own field: delete it from one of the two")
-		} else {
-			w.Key(member.Key)
-			value.WriteJSON(w)
-		}
-		if w.err != nil {
-			w.In(member.Key)
-			return
-		}
-	}
-	if writeMembers(w, extra, w.Any); w.err != nil {
+	outer := w.extra
+	visit((*objectWriter)(w))
+	if w.err == nil {
+		writeMembers(w, w.extra, w.Any)
 		w.In("Extra")
-		return
 	}
+	w.extra = outer
 	w.leave('}')
 }
 
-// Read reads an object into v, which has to be zero. It is false if something
-// else comes next, or if a key is no Go text.
-func (o *Object[T]) Read(r *Reader, v *T) bool {
+// objectWriter is a Writer as a Visitor.
+type objectWriter Writer
+
+func (o *objectWriter) Extra(place *map[string]any) { o.extra = *place }
+
+func (o *objectWriter) Field(key string, value Value) {
+	w := (*Writer)(o)
+	if value.IsZero() || w.err != nil {
+		return
+	}
+	if _, twice := w.extra[key]; twice {
+		w.Fail("is in Extra as well as in its own field: delete it from one of the two")
+	} else {
+		w.Key(key)
+		value.WriteJSON(w)
+	}
+	w.In(key)
+}
+
+// member is where in an object a Reader is.
+type member struct {
+	key   string
+	more  bool // false behind the last member
+	fits  bool // whether all keys were Go text
+	extra *map[string]any
+}
+
+// Object reads an object into what visit shows, which has to be zero. It is
+// false if something else comes next, or if a key is no Go text.
+//
+// A round of visit takes all members that come in the order of the fields, as
+// they do in what Object has written. Those of another order take more rounds.
+func (r *Reader) Object(visit func(Visitor)) bool {
 	if !r.BeginObject() {
 		return false
 	}
-	extra := o.Extra(v)
-	ok := true
-	for hint := 0; ; {
-		key, fits, more := r.NextMember()
-		if !more {
-			return ok && r.err == nil
+	outer := r.member
+	r.fits = true
+	r.nextMember()
+	for r.more {
+		start := r.pos
+		if visit((*objectReader)(r)); r.more && r.pos == start {
+			setExtra(r.extra, r.key, r.Member())
+			r.nextMember()
 		}
-		ok = ok && fits
-		i := o.find(key, hint)
-		if i < 0 {
-			setExtra(extra, key, r.Member())
-			continue
-		}
-		hint = i + 1
-		value := o.Members[i].Of(v)
-		value.Clear()
-		start := *r
-		if value.ReadJSON(r) {
-			delete(*extra, key) // of an earlier duplicate that did not fit
-			continue
-		}
-		if r.err == nil {
-			*r = start
-			value.Clear()
-			setExtra(extra, key, r.Member())
-		}
+	}
+	fits := r.fits
+	r.member = outer
+	return fits && r.err == nil
+}
+
+// objectReader is a Reader as a Visitor. It is a type of its own so that a
+// program that only writes has nothing linked that reads.
+type objectReader Reader
+
+func (o *objectReader) Extra(place *map[string]any) { o.extra = place }
+
+func (o *objectReader) Field(key string, value Value) {
+	for o.more && o.key == key {
+		(*Reader)(o).readField(value)
+		(*Reader)(o).nextMember()
 	}
 }
 
-// find returns the index of the member with that key, or -1. It starts at hint
-// and goes round, because most documents have their keys in an order of their
-// own and keep to it.
-func (o *Object[T]) find(key string, hint int) int {
-	for i := hint; i < len(o.Members); i++ {
-		if o.Members[i].Key == key {
-			return i
-		}
+func (r *Reader) readField(value Value) {
+	if !value.IsZero() {
+		value.Clear() // of an earlier duplicate
 	}
-	for i := range min(hint, len(o.Members)) {
-		if o.Members[i].Key == key {
-			return i
-		}
+	start := r.place
+	if value.ReadJSON(r) {
+		delete(*r.extra, r.key) // of an earlier duplicate that did not fit
+		return
 	}
-	return -1
+	if r.err == nil {
+		r.place = start
+		value.Clear()
+		setExtra(r.extra, r.key, r.Member())
+	}
+}
+
+func (r *Reader) nextMember() {
+	var fits bool
+	r.key, fits, r.more = r.NextMember()
+	r.fits = r.fits && (fits || !r.more)
 }
 
 func setExtra(extra *map[string]any, key string, value any) {

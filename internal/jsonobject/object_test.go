@@ -41,17 +41,15 @@ type part struct {
 	Extra map[string]any
 }
 
-var partObject = jsonobject.Object[part]{
-	Extra: func(p *part) *map[string]any { return &p.Extra },
-	Members: []jsonobject.Member[part]{
-		{Key: "text", Of: func(p *part) jsonobject.Value { return &p.Text }},
-	},
+func (m *part) visit(v jsonobject.Visitor) {
+	v.Extra(&m.Extra)
+	v.Field("text", &m.Text)
 }
 
 func (m *part) IsZero() bool                       { return !m.Set }
-func (m *part) WriteJSON(w *jsonobject.Writer)     { partObject.Write(w, m) }
+func (m *part) WriteJSON(w *jsonobject.Writer)     { w.Object(m.visit) }
 func (m *part) Clear()                             { *m = part{} }
-func (m *part) ReadJSON(r *jsonobject.Reader) bool { m.Set = true; return partObject.Read(r, m) }
+func (m *part) ReadJSON(r *jsonobject.Reader) bool { m.Set = true; return r.Object(m.visit) }
 
 type whole struct {
 	First, Second, Third text
@@ -59,14 +57,12 @@ type whole struct {
 	Extra                map[string]any
 }
 
-var wholeObject = jsonobject.Object[whole]{
-	Extra: func(w *whole) *map[string]any { return &w.Extra },
-	Members: []jsonobject.Member[whole]{
-		{Key: "second", Of: func(w *whole) jsonobject.Value { return &w.Second }},
-		{Key: "first", Of: func(w *whole) jsonobject.Value { return &w.First }},
-		{Key: "part", Of: func(w *whole) jsonobject.Value { return &w.Part }},
-		{Key: "third", Of: func(w *whole) jsonobject.Value { return &w.Third }},
-	},
+func (m *whole) visit(v jsonobject.Visitor) {
+	v.Extra(&m.Extra)
+	v.Field("second", &m.Second)
+	v.Field("first", &m.First)
+	v.Field("part", &m.Part)
+	v.Field("third", &m.Third)
 }
 
 func set(value string) text { return text{Set: true, Value: value} }
@@ -116,7 +112,7 @@ func TestObjectRead(t *testing.T) {
 	for _, test := range tests {
 		r := jsonobject.NewReader(test.text)
 		var got whole
-		if !wholeObject.Read(&r, &got) || !r.AtEnd() {
+		if !r.Object(got.visit) || !r.AtEnd() {
 			t.Errorf("%s: not read: %v", test.text, r.Err())
 			continue
 		}
@@ -133,7 +129,7 @@ func TestObjectReadRefuses(t *testing.T) {
 		`{"\ud800":1}`, `{"first":"1","\udc00":{},"second":"2"}`, `{"a\ud800\ud800":1}`,
 	} {
 		r := jsonobject.NewReader(text)
-		if wholeObject.Read(&r, new(whole)) {
+		if r.Object(new(whole).visit) {
 			t.Errorf("%q was read", text)
 		}
 		valid := json.Valid([]byte(text)) && !strings.Contains(text, "\xff")
@@ -143,7 +139,7 @@ func TestObjectReadRefuses(t *testing.T) {
 	}
 	// A key that is no text does not end the reading: what is behind it counts.
 	r := jsonobject.NewReader(`{"\ud800":1,"first":"1"},`)
-	if wholeObject.Read(&r, new(whole)) || r.Err() != nil || r.AtEnd() {
+	if r.Object(new(whole).visit) || r.Err() != nil || r.AtEnd() {
 		t.Errorf("error %v", r.Err())
 	}
 }
@@ -154,7 +150,7 @@ func TestObjectReadAgain(t *testing.T) {
 	text := `{` + strings.Repeat(`"first":[[]],"part":{"\ud800":[{}]},`, 3*maxDepth) + `"third":"x"}`
 	r := jsonobject.NewReader(text)
 	var got whole
-	if !wholeObject.Read(&r, &got) || !r.AtEnd() {
+	if !r.Object(got.visit) || !r.AtEnd() {
 		t.Fatalf("not read: %v", r.Err())
 	}
 	want := whole{Third: set("x"), Extra: map[string]any{"first": []any{[]any{}}, "part": json.RawMessage(`{"\ud800":[{}]}`)}}
@@ -163,7 +159,7 @@ func TestObjectReadAgain(t *testing.T) {
 	}
 	for depth, fits := range map[int]bool{maxDepth - 2: true, maxDepth - 1: true, maxDepth: false} {
 		r := jsonobject.NewReader(`{"first":` + nested("[", "", "]", depth) + `}`)
-		if wholeObject.Read(&r, new(whole)) != fits {
+		if r.Object(new(whole).visit) != fits {
 			t.Errorf("a member %d deep: %v", depth, r.Err())
 		}
 	}
@@ -176,7 +172,7 @@ func TestObjectWrite(t *testing.T) {
 		want  string
 	}{
 		{"nothing", whole{}, `{}`},
-		{"in the order of the table", whole{First: set("1"), Second: set("2"), Third: set("3")}, `{"second":"2","first":"1","third":"3"}`},
+		{"in the order of the fields", whole{First: set("1"), Second: set("2"), Third: set("3")}, `{"second":"2","first":"1","third":"3"}`},
 		{"not the first", whole{Third: set("")}, `{"third":""}`},
 		{"only others, sorted", whole{Extra: map[string]any{"b": nil, "a": 1, "": "x"}}, `{"":"x","a":1,"b":null}`},
 		{"both", whole{First: set("{"), Extra: map[string]any{"a": 1}}, `{"first":"{","a":1}`},
@@ -187,7 +183,7 @@ func TestObjectWrite(t *testing.T) {
 	}
 	for _, test := range tests {
 		var w jsonobject.Writer
-		wholeObject.Write(&w, &test.value)
+		w.Object(test.value.visit)
 		if got := string(w.Bytes()); got != test.want || w.Err() != nil {
 			t.Errorf("%s: got %s (%v), want %s", test.name, got, w.Err(), test.want)
 		}
@@ -213,7 +209,7 @@ func TestObjectWriteRefuses(t *testing.T) {
 	}
 	for _, test := range tests {
 		var w jsonobject.Writer
-		wholeObject.Write(&w, &test.value)
+		w.Object(test.value.visit)
 		var refused *jsonobject.Error
 		if !errors.As(w.Err(), &refused) {
 			t.Errorf("%s: error %v", test.name, w.Err())
@@ -240,16 +236,50 @@ func TestObjectDeepAndWritten(t *testing.T) {
 	} {
 		r := jsonobject.NewReader(text)
 		var value, again whole
-		if !wholeObject.Read(&r, &value) {
+		if !r.Object(value.visit) {
 			t.Fatalf("%.50s: not read: %v", text, r.Err())
 		}
 		var w jsonobject.Writer
-		if wholeObject.Write(&w, &value); w.Err() != nil {
+		if w.Object(value.visit); w.Err() != nil {
 			t.Fatalf("%.50s: not written: %v", text, w.Err())
 		}
 		r = jsonobject.NewReader(string(w.Bytes()))
-		if !wholeObject.Read(&r, &again) || !reflect.DeepEqual(value, again) {
+		if !r.Object(again.visit) || !reflect.DeepEqual(value, again) {
 			t.Errorf("%.50s: differs after writing and reading (%v)", text, r.Err())
 		}
 	}
+}
+
+// TestObjectAnyOrder reads the members in every order, with others and with
+// duplicates among them.
+func TestObjectAnyOrder(t *testing.T) {
+	want := whole{
+		First: set("1"), Second: set("2"), Third: set("3"), Part: part{Set: true, Text: set("x"), Extra: map[string]any{"first": "y"}},
+		Extra: map[string]any{"a": "b"},
+	}
+	members := []string{`"first":"1"`, `"second":"2"`, `"third":"3"`, `"a":"b"`, `"part":{"first":"y","text":"x"}`}
+	var permute func(n int)
+	permute = func(n int) {
+		if n == 0 {
+			for _, text := range []string{
+				`{` + strings.Join(members, ",") + `}`,
+				`{"third":0,"first":"0","part":{"text":"0"},"a":0,` + strings.Join(members, ",") + `}`,
+			} {
+				r := jsonobject.NewReader(text)
+				var got whole
+				if !r.Object(got.visit) || !r.AtEnd() {
+					t.Fatalf("%s: not read: %v", text, r.Err())
+				}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Fatalf("%s (-want +got):\n%s", text, diff)
+				}
+			}
+		}
+		for i := range n {
+			members[i], members[n-1] = members[n-1], members[i]
+			permute(n - 1)
+			members[i], members[n-1] = members[n-1], members[i]
+		}
+	}
+	permute(len(members))
 }

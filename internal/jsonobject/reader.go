@@ -18,13 +18,19 @@ const maxDepth = 10_000
 // A string can be valid JSON and still no Go text: "\ud800" is half of a
 // surrogate pair. Such a string does not fit; Any keeps it as json.RawMessage.
 type Reader struct {
-	text  string
+	text string
+	place
+	member
+	err error
+}
+
+// place is where in its text a Reader is.
+type place struct {
 	pos   int
 	depth int
 	// fresh is true between an opening bracket and the first thing behind it,
 	// where no comma is due.
 	fresh bool
-	err   error
 }
 
 // NewReader returns a Reader at the start of text.
@@ -57,25 +63,26 @@ func (r *Reader) String() (text string, ok bool) {
 	if r.peek() != '"' {
 		return "", false
 	}
-	r.pos++
-	start := r.pos
+	start := r.pos + 1
 	ascii := true
-	for r.pos < len(r.text) {
-		switch c := r.text[r.pos]; {
+	for i := start; i < len(r.text); i++ {
+		switch c := r.text[i]; {
 		case c == '"':
-			text := r.text[start:r.pos]
-			r.pos++
+			text := r.text[start:i]
+			r.pos = i + 1
 			return text, ascii || r.checkUTF8(text)
 		case c == '\\':
+			r.pos = i
 			return r.unescape(start)
 		case c < ' ':
+			r.pos = i
 			r.fail("control character in a string")
 			return "", false
 		case c >= utf8.RuneSelf:
 			ascii = false
 		}
-		r.pos++
 	}
+	r.pos = len(r.text)
 	r.fail("unexpected end")
 	return "", false
 }

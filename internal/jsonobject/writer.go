@@ -17,6 +17,7 @@ import (
 type Writer struct {
 	buf   []byte
 	depth int
+	extra map[string]any // of the object at hand
 	err   *Error
 }
 
@@ -30,7 +31,7 @@ type Error struct {
 func (e *Error) Error() string { return e.Field + ": " + e.Reason }
 
 // Reset empties the Writer for another document and keeps its memory.
-func (w *Writer) Reset() { w.buf, w.depth, w.err = w.buf[:0], 0, nil }
+func (w *Writer) Reset() { *w = Writer{buf: w.buf[:0]} }
 
 // Bytes returns what was written, valid until the next Reset.
 func (w *Writer) Bytes() []byte { return w.buf }

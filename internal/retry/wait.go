@@ -3,7 +3,6 @@ package retry
 import (
 	"math/rand/v2"
 	"net/http"
-	"strconv"
 	"strings"
 	"time"
 )
@@ -33,15 +32,12 @@ func After(header http.Header, now time.Time) (wait time.Duration, ok bool) {
 	if date, err := http.ParseTime(text); err == nil {
 		return max(0, date.Sub(now)), true
 	}
-	if strings.Trim(text, "0123456789.") != "" {
+	if strings.Trim(text, "0123456789.") != "" || strings.Count(text, ".") > 1 || text == "." {
 		return 0, false
 	}
-	seconds, err := strconv.ParseFloat(text, 64)
-	if longest := time.Duration(1<<63 - 1); seconds >= longest.Seconds() {
-		return longest, true
-	}
+	wait, err := time.ParseDuration(text + "s")
 	if err != nil {
-		return 0, false
+		return 1<<63 - 1, true // it does not fit
 	}
-	return time.Duration(seconds * float64(time.Second)), true
+	return wait, true
 }
