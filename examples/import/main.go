@@ -196,7 +196,7 @@ func samePath(a, b string) bool {
 // command returns what to type to run the import on a file.
 func (o *options) command(input string) string {
 	words := []string{os.Args[0]}
-	if strings.Contains(os.Args[0], "go-build") && filepath.Base(filepath.Dir(os.Args[0])) == "exe" { // of go run
+	if strings.Contains(os.Args[0], "go-build") && !strings.HasSuffix(os.Args[0], ".test") { // of go run
 		words = []string{"go", "run", "-C", "examples/import", "."}
 	}
 	for _, arg := range o.args {
