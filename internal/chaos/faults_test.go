@@ -12,8 +12,8 @@ import (
 type fault struct {
 	name string
 
-	// routes are the ways to the server. Of the connections, each route gets its
-	// share, the first ones included; the others meet no toxic.
+	// routes are the ways to the server. Each gets its share of the connections;
+	// the others meet no toxic.
 	routes []route
 
 	// In turn, for some attempts each: all is well, and all connections meet the
