@@ -498,7 +498,7 @@ func TestResumeIsRefused(t *testing.T) {
 	}
 	_, _ = more.WriteString("last,yes\n")
 	_ = more.Close()
-	writeFile(t, folder, "users.rejected.csv", rejected+"made after the checkpoint\n")
+	writeFile(t, folder, "users.rejected.csv", rejected+strings.Repeat("made after the checkpoint\n", 10000))
 	f.program(t, folder, "users.csv").exits(t, exitRejected)
 	if got := strings.Count(readFile(t, folder, "users.rejected.csv"), "\n"); got != 1+333 {
 		t.Errorf("the file of rejects has %d lines", got)
