@@ -43,7 +43,8 @@
 //
 // No error, log record, or printed client, option, answer or attempt holds the
 // API key, the user id, the URL, or anything of the profile that was sent. The
-// one exception is the message that Courier itself writes into an error answer.
+// one exception is what Courier itself writes into an error answer, its message
+// and type.
 // What callers fill in or ask for, such as a [Profile], prints what is in it.
 //
 // # Retries

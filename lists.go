@@ -76,28 +76,29 @@ type SubscriptionPage struct {
 }
 
 func (p *SubscriptionPage) readJSON(r *jsonobject.Reader) bool {
-	found := false
-	for ok := r.BeginObject(); ok; {
+	if !r.BeginObject() {
+		return false
+	}
+	found, fits := false, true
+	for {
 		key, _, more := r.NextMember()
 		if !more {
-			break
+			return found && fits && r.Err() == nil
 		}
 		switch key {
 		case "results":
-			p.Subscriptions, ok = readList(r, func(r *jsonobject.Reader) (s Subscription, ok bool) {
-				return s, r.Object(s.visit)
+			found = r.Fits(func(r *jsonobject.Reader) (ok bool) {
+				p.Subscriptions, ok = readList(r, func(r *jsonobject.Reader) (s Subscription, ok bool) {
+					return s, r.Object(s.visit)
+				})
+				return ok
 			})
-			found = ok
 		case "paging":
-			ok = p.readPaging(r)
+			fits = r.Fits(p.readPaging)
 		default:
 			r.Any()
 		}
-		if !ok {
-			return false
-		}
 	}
-	return found && r.Err() == nil
 }
 
 func (p *SubscriptionPage) readPaging(r *jsonobject.Reader) bool {
@@ -105,23 +106,30 @@ func (p *SubscriptionPage) readPaging(r *jsonobject.Reader) bool {
 	if r.Null() {
 		return true
 	}
-	for ok := r.BeginObject(); ok; {
+	if !r.BeginObject() {
+		return false
+	}
+	fits, hasMore := true, true
+	for {
 		key, _, more := r.NextMember()
 		if !more {
-			return r.Err() == nil
+			return fits && hasMore && r.Err() == nil
 		}
 		switch key {
 		case "cursor":
-			ok = (*text)(&p.Cursor).ReadJSON(r)
+			fits = r.Fits((*text)(&p.Cursor).ReadJSON)
 		case "more":
-			if p.More = false; !r.Null() {
+			hasMore = r.Fits(func(r *jsonobject.Reader) (ok bool) {
+				if p.More = false; r.Null() {
+					return true
+				}
 				p.More, ok = r.Bool()
-			}
+				return ok
+			})
 		default:
 			r.Any()
 		}
 	}
-	return false
 }
 
 // Format prints the page's subscriptions, cursor and what LogValue of Response

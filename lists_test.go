@@ -108,6 +108,10 @@ func TestListsAll(t *testing.T) {
 			"":  `{"results":[{"id":"x"}],"paging":{"cursor":"x","more":false},"paging":{"cursor":"y","cursor":"1","more":false,"more":true},"results":[{"id":"y","id":"a"}]}`,
 			"1": `{"paging":{"cursor":"x","more":true},"paging":null,"results":[{"id":"b"}]}`,
 		}, []string{"", "1"}, []string{"a", "b"}},
+		{"duplicate keys, the last wins over what does not fit", map[string]string{
+			"":  `{"results":5,"paging":[],"paging":{"cursor":[],"more":1,"cursor":"1","more":true},"results":[{"id":"a"}]}`,
+			"1": `{"results":[5],"results":[{"id":"b"}]}`,
+		}, []string{"", "1"}, []string{"a", "b"}},
 		{"duplicate keys, the last is null", map[string]string{
 			"": `{"paging":{"cursor":"x","more":true,"more":null},"results":[]}`,
 		}, []string{""}, nil},

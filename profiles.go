@@ -125,27 +125,28 @@ func (c *core) encodeProfile(profile Profile) ([]byte, error) {
 }
 
 func (g *GetResult) readJSON(r *jsonobject.Reader) bool {
-	found := false
-	for ok := r.BeginObject(); ok; {
+	if !r.BeginObject() {
+		return false
+	}
+	found, fits := false, true
+	for {
 		key, _, more := r.NextMember()
 		if !more {
-			break
+			return found && fits && r.Err() == nil
 		}
 		switch key {
 		case "profile":
 			g.Profile = Profile{}
-			found = r.Object(g.Profile.visit)
-			ok = found
+			found = r.Fits(func(r *jsonobject.Reader) bool { return r.Object(g.Profile.visit) })
 		case "preferences":
-			g.Preferences, ok = readPreferences(r)
+			fits = r.Fits(func(r *jsonobject.Reader) (ok bool) {
+				g.Preferences, ok = readPreferences(r)
+				return ok
+			})
 		default:
 			r.Any()
 		}
-		if !ok {
-			return false
-		}
 	}
-	return found && r.Err() == nil
 }
 
 // Format prints the profile, the preferences and what LogValue of Response

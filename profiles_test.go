@@ -293,6 +293,7 @@ func TestOperationDocumentedAnswers(t *testing.T) {
 		}
 		tests := []answer{
 			{"200", 200, op.success, want},
+			{"200 with a status twice", 200, `{"status":5,` + op.success[1:], want},
 			{"200 with more members", 200, `{"a":[{"status":5}],` + op.success[1:], want},
 			{"201", 201, op.success, want},
 		}
@@ -797,6 +798,7 @@ func TestGetAnswers(t *testing.T) {
 		{"escaped key", `{"pr\u006ffile":{"\u0065mail":"a"}}`, courier.Profile{Email: courier.Set("a")}, nil},
 		{"white space", " \n{ \"profile\" :\t{\r\n} }\n ", courier.Profile{}, nil},
 		{"duplicate keys, the last wins", `{"profile":{"email":"x","name":"y"},"preferences":{},"profile":{"email":"a"},"preferences":null}`, courier.Profile{Email: courier.Set("a")}, nil},
+		{"duplicate keys, the last wins over what does not fit", `{"profile":5,"preferences":"x","profile":{"email":"a"},"preferences":{}}`, courier.Profile{Email: courier.Set("a")}, &courier.Preferences{}},
 		{"profile inside is the claim", `{"profile":{"profile":"https://example.com"}}`, courier.Profile{ProfileURL: courier.Set("https://example.com")}, nil},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -64,19 +64,21 @@ func (r *Result) readJSON(rd *jsonobject.Reader) bool {
 	if rd.AtEnd() {
 		return true
 	}
-	ok := rd.BeginObject()
-	for ok {
+	if !rd.BeginObject() {
+		return false
+	}
+	fits := true
+	for {
 		key, _, more := rd.NextMember()
 		if !more {
-			break
+			return fits && rd.Err() == nil
 		}
 		if key == "status" {
-			ok = (*text)(&r.Status).ReadJSON(rd)
+			fits = rd.Fits((*text)(&r.Status).ReadJSON)
 		} else {
 			rd.Any()
 		}
 	}
-	return ok && rd.Err() == nil
 }
 
 // Format prints what LogValue returns, whatever the verb.

@@ -109,6 +109,20 @@ func (r *Reader) NextMember() (key string, fits, more bool) {
 	return key, fits, true
 }
 
+// Fits reports whether read takes the value that comes next. One that it does
+// not take is skipped, so that a later duplicate of its key can count.
+func (r *Reader) Fits(read func(*Reader) bool) bool {
+	start := r.place
+	if read(r) {
+		return true
+	}
+	if r.err == nil {
+		r.place = start
+		r.Any()
+	}
+	return false
+}
+
 // BeginArray enters an array; it is false if something else comes next.
 func (r *Reader) BeginArray() bool { return r.begin('[') }
 

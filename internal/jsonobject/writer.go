@@ -250,7 +250,7 @@ func (w *Writer) other(value any) {
 	}
 	text := bytes.TrimSuffix(out.Bytes(), []byte("\n"))
 	if !utf8.Valid(text) || wasReplaced(text) {
-		w.Fail(fmt.Sprintf("holds a %T with text that is not UTF-8: convert it before it is set", value))
+		w.Fail(fmt.Sprintf("holds a %T with text that is not UTF-8, or with the escape \\ufffd: convert it before it is set", value))
 		return
 	}
 	w.buf = append(w.buf, text...)
