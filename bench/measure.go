@@ -101,11 +101,17 @@ func drive(ctx context.Context, cl *client, s scenario, n int) (sample, error) {
 		return nil
 	})
 	runtime.GC()
-	before := usageNow()
+	before, err := usageNow()
+	if err != nil {
+		return sample{}, err
+	}
 	if err := inFlight(s.inFlight, n, call); err != nil {
 		return sample{}, err
 	}
-	after := usageNow()
+	after, err := usageNow()
+	if err != nil {
+		return sample{}, err
+	}
 	per := func(before, after int64) float64 { return float64(after-before) / float64(n) }
 	return sample{
 		wall:   per(before.wall, after.wall),
@@ -147,24 +153,23 @@ func inFlight(workers, n int, call func(i int) error) error {
 // usage is what this process has used so far.
 type usage struct{ wall, cpu, allocs, bytes int64 }
 
-func usageNow() usage {
+func usageNow() (usage, error) {
+	cpu, err := cpuTime()
 	var memory runtime.MemStats
 	runtime.ReadMemStats(&memory)
 	return usage{
 		wall:   time.Now().UnixNano(),
-		cpu:    cpuTime(),
+		cpu:    cpu,
 		allocs: int64(memory.Mallocs),
 		bytes:  int64(memory.TotalAlloc),
-	}
+	}, err
 }
 
 // cpuTime returns the CPU time of this process, user and system, in nanoseconds.
-func cpuTime() int64 {
+func cpuTime() (int64, error) {
 	var r syscall.Rusage
-	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
-		panic(err) // it fails for no process but one that passes it nonsense
-	}
-	return r.Utime.Nano() + r.Stime.Nano()
+	err := syscall.Getrusage(syscall.RUSAGE_SELF, &r)
+	return r.Utime.Nano() + r.Stime.Nano(), err
 }
 
 // distinctUser returns the id of user i.

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
@@ -45,16 +46,22 @@ func work(ctx context.Context, in io.Reader, out io.Writer) error {
 	if err := json.NewDecoder(in).Decode(&j); err != nil {
 		return err
 	}
+	before, err := cpuTime()
+	if err != nil {
+		return err
+	}
+	var done jobDone
 	stop := make(chan struct{})
 	var watching sync.WaitGroup
-	var done jobDone
 	watching.Go(func() { done.PeakHeap = peakHeap(stop) })
-	started, cpu := time.Now(), cpuTime()
-	err := j.run(ctx)
-	done.Wall, done.CPU = time.Since(started), time.Duration(cpuTime()-cpu)
+	started := time.Now()
+	err = j.run(ctx)
+	done.Wall = time.Since(started)
+	after, cpuErr := cpuTime()
+	done.CPU = time.Duration(after - before)
 	close(stop)
 	watching.Wait()
-	if err != nil {
+	if err := errors.Join(err, cpuErr); err != nil {
 		return err
 	}
 	done.PeakRSS = peakRSS()

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"log"
 
 	courier "github.com/courier-profiles/courier-go"
 )
@@ -12,10 +13,14 @@ import (
 func main() {
 	client, err := courier.NewClientFromEnv()
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
-	fmt.Println(client.Profiles.Merge(context.Background(), "user-1", courier.Profile{
+	result, err := client.Profiles.Merge(context.Background(), "user-1", courier.Profile{
 		Email:       courier.Set("user@example.com"),
 		PhoneNumber: courier.Set("555-555-5555"),
-	}))
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(result.StatusCode, result.Status)
 }

@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"log"
 	"net/http"
 	"os"
 )
@@ -23,17 +24,17 @@ func main() {
 	b.Profile.PhoneNumber = "555-555-5555"
 	text, err := json.Marshal(b)
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	req, err := http.NewRequest(http.MethodPost, "https://api.courier.com/profiles/user-1", bytes.NewReader(text))
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+os.Getenv("COURIER_API_KEY"))
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var answer struct{ Status string }

@@ -5,6 +5,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"log"
 	"net/http"
 	"os"
 
@@ -24,17 +25,17 @@ func main() {
 	b.Profile.PhoneNumber = "555-555-5555"
 	text, err := json.Marshal(b)
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	req, err := retryablehttp.NewRequest(http.MethodPost, "https://api.courier.com/profiles/user-1", text)
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	req.Header.Set("Authorization", "Bearer "+os.Getenv("COURIER_API_KEY"))
 	req.Header.Set("Content-Type", "application/json")
 	resp, err := retryablehttp.NewClient().Do(req)
 	if err != nil {
-		panic(err)
+		log.Fatal(err)
 	}
 	defer resp.Body.Close()
 	var answer struct{ Status string }
