@@ -265,8 +265,8 @@ func (r *row) check(t *testing.T) {
 		t.Errorf("%d attempts are more than the retry budget allows: %d", r.client.attempts, most)
 	}
 	// A call has a connection, or a new one under way. When one of HTTP/2 ends,
-	// here after about ten answers, net/http dials for every call that waits, and
-	// goes on dialling when the first is there. A leak would not stop at 8.
+	// net/http dials for every call that waits, and goes on dialling when the first
+	// connection is there; by then that one may have ended as well.
 	most := 2 * len(r.users)
 	if r.http2 {
 		most = 8 * len(r.users)

@@ -45,18 +45,18 @@ func bothWays(kind, attributes string) []string {
 
 // faults returns all faults, for so many calls in flight.
 func faults(http2 bool, inFlight int) []fault {
-	// Bytes, until a connection is cut: for about five requests or answers. The
-	// calls share one connection over HTTP/2, and its handshake comes first.
+	// Bytes, until a connection is cut: for about five answers or requests. Over
+	// HTTP/2 the calls share one connection, and its handshake comes first.
 	answers, requests := 700, 6000
-	rate := 10
+	rate, piece := 10, 128 // kB/s, bytes
 	if http2 {
-		answers, requests = 3200, 8000
-		rate *= inFlight
+		answers, requests = 3200+100*inFlight, 8000+1000*inFlight
+		rate, piece = rate*inFlight, max(piece, 16*inFlight)
 	}
 	latency := bothWays("latency", `"latency":20,"jitter":15`)
 	late := []string{toxic("latency", "upstream", `"latency":400,"jitter":400`)}
 	bandwidth := bothWays("bandwidth", fmt.Sprintf(`"rate":%d`, rate))
-	slices := bothWays("slicer", `"average_size":128,"size_variation":64,"delay":200`)
+	slices := bothWays("slicer", fmt.Sprintf(`"average_size":%d,"size_variation":%d,"delay":200`, piece, piece/2))
 	slowClose := bothWays("slow_close", `"delay":100`)
 	reset := []string{toxic("reset_peer", "downstream", `"timeout":5`)}
 	silent := []string{toxic("timeout", "downstream", `"timeout":0`)}

@@ -17,12 +17,8 @@ import (
 	"github.com/courier-profiles/courier-go/couriertest"
 )
 
-// How often the server fails, for each of its faults, and how often it closes
-// a connection after an answer, for each of two ways, as load balancers do.
-const (
-	faultShare = 0.05
-	closeShare = 0.05
-)
+// faultShare is how often the server fails, for each of its faults.
+const faultShare = 0.05
 
 var serverFaults = []couriertest.Fault{
 	{Status: http.StatusTooManyRequests},
@@ -35,8 +31,13 @@ var serverFaults = []couriertest.Fault{
 // server is the Profiles API on a bad day.
 type server struct {
 	*httptest.Server
-	api  *couriertest.Handler
-	ok   bool // it is a good day
+	api *couriertest.Handler
+	ok  bool // it is a good day
+
+	// How often it closes a connection after an answer, for each of two ways, as
+	// load balancers do.
+	closeShare float64
+
 	seen map[string]*seenUser
 
 	mu    sync.Mutex
@@ -53,6 +54,10 @@ type seenUser struct {
 func newServer(http2, ok bool, users []*user, draws *rand.Rand) *server {
 	s := &server{api: couriertest.NewHandler(), ok: ok, draws: draws, seen: make(map[string]*seenUser)}
 	s.api.MaxRequests = -1
+	s.closeShare = 0.05
+	if http2 {
+		s.closeShare = 0.4 / float64(len(users)) // all share a connection
+	}
 	for _, u := range users {
 		s.seen[u.id] = new(seenUser)
 	}
@@ -70,7 +75,7 @@ func newServer(http2, ok bool, users []*user, draws *rand.Rand) *server {
 // connState closes some of the connections without a word when they have
 // nothing to do.
 func (s *server) connState(conn net.Conn, state http.ConnState) {
-	if state == http.StateIdle && !s.ok && s.draw() < closeShare {
+	if state == http.StateIdle && !s.ok && s.draw() < s.closeShare {
 		_ = conn.Close()
 	}
 }
@@ -83,7 +88,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	var fault couriertest.Fault
 	if !s.ok {
-		if s.draw() < closeShare {
+		if s.draw() < s.closeShare {
 			w.Header().Set("Connection", "close")
 		}
 		if i := int(s.draw() / faultShare); i < len(serverFaults) {
