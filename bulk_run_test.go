@@ -35,10 +35,10 @@ func bulkPlan(plan map[string]retryStep) *bulkCourier {
 func bulkNothingLeft(t *testing.T, server *bulkCourier) {
 	t.Helper()
 	synctest.Wait()
-	if n := retryGoroutines("courier.(*mergeRun)"); n != 0 {
+	if n := retryGoroutines(courierPackage + ".(*mergeRun)"); n != 0 {
 		t.Errorf("%d goroutines are left", n)
 	}
-	if n := retryGoroutines("courier-go.(*"); n != 0 {
+	if n := retryGoroutines(courierPackage + ".(*"); n != 0 {
 		t.Errorf("%d goroutines of the package are left", n)
 	}
 	if server == nil {

@@ -771,11 +771,14 @@ func coldServe(t *testing.T, start func(*httptest.Server), latency time.Duration
 				return nil, err
 			}
 		}
-		ours, theirs := net.Pipe()
+		a, b := net.Pipe()
+		ours, theirs := newColdConn(a), newColdConn(b)
 		select {
-		case listener.conns <- newColdConn(theirs):
-			return newColdConn(ours), nil
+		case listener.conns <- theirs:
+			return ours, nil
 		case <-listener.closed:
+			ours.Close()
+			theirs.Close()
 			return nil, net.ErrClosed
 		}
 	}

@@ -9,6 +9,7 @@ import (
 	"log"
 	"math/rand/v2"
 	"net/http"
+	"reflect"
 	"runtime"
 	"slices"
 	"strings"
@@ -1247,7 +1248,7 @@ func TestRetryIsQuiet(t *testing.T) {
 func TestRetryStartsNoGoroutine(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		most := 0
-		count := func() { most = max(most, retryGoroutines("courier-go.(*")) }
+		count := func() { most = max(most, retryGoroutines(courierPackage+".(*")) }
 		step := retryStep(func(req *http.Request) (*http.Response, error) {
 			count()
 			return retryStatus(503)(req)
@@ -1260,11 +1261,14 @@ func TestRetryStartsNoGoroutine(t *testing.T) {
 			t.Errorf("%d goroutines were at work in a call, want 1", most)
 		}
 		synctest.Wait()
-		if n := retryGoroutines("courier-go.(*"); n != 0 {
+		if n := retryGoroutines(courierPackage + ".(*"); n != 0 {
 			t.Errorf("%d goroutines are left of it", n)
 		}
 	})
 }
+
+// courierPackage is how stacks name the package.
+var courierPackage = reflect.TypeFor[courier.Client]().PkgPath()
 
 // retryGoroutines returns how many goroutines have text in their stack.
 func retryGoroutines(text string) (n int) {
