@@ -4,8 +4,8 @@
 //	go run -C bench . >results.md
 //
 // It prints tables in Markdown, and draws bench.svg. Each round has all
-// contenders do the same, one after the other, in an order that changes from
-// round to round; ratios are of one round each, and of them the median is shown.
+// contenders do the same, one after the other, in an order that is drawn anew each
+// time; ratios are of one round each, and of them the median is shown.
 // All send the same bytes to the same server, a process of its own on this
 // machine, with connection pools of the same size.
 //
@@ -77,7 +77,7 @@ type config struct {
 func parse(args []string) (config, error) {
 	var c config
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
-	flags.IntVar(&c.rounds, "rounds", 11, "how many `rounds`")
+	flags.IntVar(&c.rounds, "rounds", 9, "how many `rounds`")
 	flags.BoolVar(&c.short, "short", false, "few calls, to see that all works: the figures mean nothing")
 	flags.StringVar(&c.out, "out", "bench.svg", "`file` for the chart")
 	_ = flags.Parse(args) // exits on an error

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 )
 
 // results is all that was measured.
@@ -83,11 +84,13 @@ func (c config) measure(ctx context.Context, srv *server, progress io.Writer) (*
 		r.scenarios = append(r.scenarios, measured{s, map[string][]sample{}})
 	}
 	all := contenders()
+	order := rand.New(rand.NewPCG(1, 2))
 	for round := range c.rounds {
 		fmt.Fprintf(progress, "round %d of %d\n", round+1, c.rounds)
 		for _, m := range r.scenarios {
-			for i := range all {
-				one := all[(round+i)%len(all)]
+			// Shuffled, because what one leaves behind is met by the next.
+			for _, i := range order.Perm(len(all)) {
+				one := all[i]
 				s, err := measure(ctx, one, m.scenario, srv, c.short)
 				if err != nil {
 					return nil, fmt.Errorf("%s, %s: %w", one.name, m.scenario, err)
