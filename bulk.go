@@ -78,7 +78,8 @@ type MergeOutcome struct {
 //
 // The updates of one user are sent in the order of the input, each after the
 // outcome of the one before it is known; those of different users overlap, so
-// that outcomes come in any order.
+// that outcomes come in any order. (An attempt that ran into [WithTimeout] may
+// still arrive at Courier behind a later update, see Retries in the package page.)
 //
 // Updates are pulled on a goroutine of MergeAll's, when there is room: it holds
 // no more than 16 times the concurrency of them, or 16 MiB and the last one

@@ -68,13 +68,19 @@
 // in reserve; a retry takes one, and a call that ends in an answer that is not
 // to be retried gives one back.
 //
+// An attempt that was given up may still be on its way, and be carried out after
+// a later call for the same user. Where the order of merges matters that much,
+// give each its own [WithIdempotencyKey]: Courier then acts on the first attempt
+// to arrive, and replays its answer to the others.
+//
 // These rules may change, and that is no breaking change.
 //
 // # Connections
 //
 // Connections are kept and reused, over HTTP/2 where the server speaks it. While
 // the first call of a cold client gets its connection, other calls wait for it,
-// within their own [WithTimeout], in place of dialling as well. Redirects are
+// within their own [WithTimeout], in place of dialling as well. When an HTTP/2
+// connection ends, net/http dials for every call that waits. Redirects are
 // answers and are not followed. To use a proxy or other settings of the
 // transport, see [WithHTTPClient].
 //
