@@ -94,6 +94,7 @@ func TestKill(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range running {
+		p.out.await(t, "msg=working") // the last one may have begun just now
 		if state := p.end(t, syscall.SIGTERM); state.ExitCode() != 0 {
 			t.Errorf("%v:\n%s", state, p.out)
 		}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"io"
 	"io/fs"
@@ -105,6 +106,18 @@ func TestDrain(t *testing.T) {
 	empty(t, w, stream)
 	if got := planOf(t, a, "user-1"); got != "2" {
 		t.Errorf("in the end the plan is %s, want 2", got)
+	}
+}
+
+// A signal that comes before the worker is ready ends it as well as any other.
+func TestStopsBeforeItBegins(t *testing.T) {
+	t.Parallel()
+	_, js := newNATS(t)
+	w, log := newWorker(t, js, newAPI(t, nil), quick)
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	if err := w.run(ctx); err != nil {
+		t.Errorf("%v\n%s", err, log)
 	}
 }
 

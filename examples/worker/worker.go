@@ -45,15 +45,12 @@ type worker struct {
 // run works until the context ends, or until Courier does not accept the key.
 // What is in flight then is finished, within ackWait.
 func (w *worker) run(ctx context.Context) error {
-	stream, err := openStreams(ctx, w.js, w.replicas)
+	consumers, err := w.open(ctx)
+	if ctx.Err() != nil {
+		return nil // there is nothing to finish yet
+	}
 	if err != nil {
 		return err
-	}
-	consumers := make([]jetstream.Consumer, partitions)
-	for p := range consumers {
-		if consumers[p], err = openConsumer(ctx, stream, p, w.ackWait); err != nil {
-			return err
-		}
 	}
 	w.log.Info("working", "partitions", partitions)
 	group, ctx := errgroup.WithContext(ctx)
@@ -70,6 +67,21 @@ func (w *worker) run(ctx context.Context) error {
 	err = errors.Join(err, w.js.Conn().FlushTimeout(w.ackWait/4))
 	w.log.Info("stopped", "merged", w.merged.Load(), "failed", w.retried.Load(), "dead", w.dead.Load())
 	return err
+}
+
+// open returns the consumer of each partition.
+func (w *worker) open(ctx context.Context) ([]jetstream.Consumer, error) {
+	stream, err := openStreams(ctx, w.js, w.replicas)
+	if err != nil {
+		return nil, err
+	}
+	consumers := make([]jetstream.Consumer, partitions)
+	for p := range consumers {
+		if consumers[p], err = openConsumer(ctx, stream, p, w.ackWait); err != nil {
+			return nil, err
+		}
+	}
+	return consumers, nil
 }
 
 // work settles the updates of a partition, one after the other. It pulls the
