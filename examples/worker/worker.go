@@ -184,6 +184,9 @@ func (w *worker) merge(ctx context.Context, msg jetstream.Msg, meta *jetstream.M
 	if err := u.check(); err != nil {
 		return err
 	}
+	if msg.Subject() != subject(u.UserID) {
+		return errPartition
+	}
 	id := msg.Headers().Get(jetstream.MsgIDHeader)
 	if !isPrintableASCII(id) {
 		return errNoID
@@ -206,7 +209,11 @@ func (w *worker) merge(ctx context.Context, msg jetstream.Msg, meta *jetstream.M
 	return err
 }
 
-var errNoID = errors.New("the message has no Nats-Msg-Id of printable ASCII characters without spaces")
+var (
+	errNoID = errors.New("the message has no Nats-Msg-Id of printable ASCII characters without spaces")
+	// In two partitions, the updates of a user would have no order.
+	errPartition = errors.New("the message is not in the partition of its user: its publisher does not do what Publish does")
+)
 
 // verdict is what becomes of an update.
 type verdict int
@@ -233,8 +240,8 @@ func judge(err error) verdict {
 		return done
 	case errors.As(err, &key), errors.As(err, &permission):
 		return stop
-	case errors.Is(err, errMalformed), errors.Is(err, errNoID), errors.As(err, &validation),
-		errors.As(err, &invalid), errors.As(err, &tooLarge):
+	case errors.Is(err, errMalformed), errors.Is(err, errNoID), errors.Is(err, errPartition),
+		errors.As(err, &validation), errors.As(err, &invalid), errors.As(err, &tooLarge):
 		return never
 	case errors.As(err, &notFound) && notFound.Type != "":
 		// Without Courier's own type it is the answer of another server: with a

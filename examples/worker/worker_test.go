@@ -64,7 +64,7 @@ func TestDeadLetters(t *testing.T) {
 		{"no user", `{"profile":{}}`, couriertest.Fault{}, errMalformed.Error()},
 		{"no profile", `{"user_id":"user-1"}`, couriertest.Fault{}, errMalformed.Error()},
 		{"a profile that is no object", `{"user_id":"user-1","profile":"x"}`, couriertest.Fault{}, errMalformed.Error()},
-		{"a user id that cannot be one", `{"user_id":"..","profile":{}}`, couriertest.Fault{}, "courier: userID: "},
+		{"a user of another partition", `{"user_id":"user-2","profile":{}}`, couriertest.Fault{}, errPartition.Error()},
 		{"400", good, couriertest.Fault{Status: 400}, "courier: merge profile: 400 invalid_request_error"},
 		{"413", good, couriertest.Fault{Status: 413}, "courier: merge profile: 413 invalid_request_error"},
 		{"404 from Courier", good, couriertest.Fault{Status: 404}, "courier: merge profile: 404 invalid_request_error"},
@@ -113,6 +113,20 @@ func TestDeadLetters(t *testing.T) {
 				t.Errorf("the log holds personal data:\n%s", log)
 			}
 		})
+	}
+}
+
+// Courier has no users of these names.
+func TestImpossibleUser(t *testing.T) {
+	t.Parallel()
+	_, js := newNATS(t)
+	stream := newStream(t, js)
+	mustPublish(t, js, "1", "..", plan("1"))
+	a := newAPI(t, nil)
+	w, _ := newWorker(t, js, a, quick)
+	empty(t, w, stream)
+	if got := deadLetters(t, js, 1)[0].Header.Get(deadReason); !strings.HasPrefix(got, "courier: userID: ") {
+		t.Errorf("reason: %s", got)
 	}
 }
 
