@@ -15,12 +15,12 @@ import (
 // does not stop the others.
 const (
 	maxAhead      = 16384    // rows
-	maxAheadBytes = 64 << 20 // of the input
+	maxAheadBytes = 64 << 20 // of memory
 )
 
 const (
 	saveEvery  = time.Second
-	claimAhead = 1024 // rows, at the least
+	claimAhead = 256 // rows, at the least
 	// maxTroubles is how many rows in a row may fail without an answer that is
 	// about the row, before it is taken for an outage.
 	maxTroubles = 50
@@ -49,7 +49,7 @@ type ledger struct {
 	sum   [sha256.Size]byte // of the rows that were written off
 
 	rows    []*entry // read and not written off
-	bytes   int      // of these
+	bytes   int      // of memory for these
 	read    int      // rows, those written off included
 	sent    int      // rows given to MergeAll
 	pending map[int]*entry
@@ -79,6 +79,7 @@ type entry struct {
 
 func newLedger(state checkpoint, sum [sha256.Size]byte) *ledger {
 	l := &ledger{state: state, sum: sum, read: state.Rows, claimed: state.Claimed, pending: map[int]*entry{}}
+	l.state.Claimed = 0 // so that add saves before the first row
 	l.savedAt = l.read
 	l.room.L = &l.mu
 	return l
@@ -149,6 +150,7 @@ func (l *ledger) outcome(index int, err error) {
 	l.room.Broadcast()
 	if time.Since(l.saved) >= saveEvery {
 		l.save()
+		l.saved = time.Now()
 	}
 }
 
@@ -213,11 +215,13 @@ func (l *ledger) fail(err error) {
 // save writes the checkpoint.
 func (l *ledger) save() {
 	l.state.Claimed = l.read + max(claimAhead, 2*(l.read-l.savedAt))
-	l.saved, l.savedAt = time.Now(), l.read
-	l.write()
+	l.savedAt = l.read
+	l.write(max(0, min(l.claimed, l.state.Claimed)-l.read))
 }
 
-func (l *ledger) write() {
+// write writes the checkpoint, with so many more rows as sent again: those that
+// may be before the next one is written.
+func (l *ledger) write(sentAgain int) {
 	if l.file == nil || l.failed {
 		return
 	}
@@ -226,6 +230,8 @@ func (l *ledger) write() {
 		return
 	}
 	c := l.state
+	c.Claimed = max(c.Claimed, l.claimed)
+	c.SentAgain += sentAgain
 	c.RejectsSize, c.RejectsSum = l.rejects.size, l.rejects.sum()
 	c.Through, c.Settled = c.Rows, nil
 	sum := l.sum
@@ -236,6 +242,13 @@ func (l *ledger) write() {
 		}
 	}
 	c.Sum = hex.EncodeToString(sum[:])
+	// What an earlier run settled stays so, also before it is read again.
+	for _, row := range l.state.Settled {
+		if row.Row >= l.read {
+			c.Settled = append(c.Settled, row)
+			c.Through, c.Sum = l.state.Through, l.state.Sum
+		}
+	}
 	if err := l.file.save(c); err != nil {
 		l.fail(err)
 	}
@@ -260,7 +273,7 @@ func (l *ledger) close(ctx context.Context) (finished bool) {
 		}
 	} else {
 		l.state.Claimed = l.unsure
-		if l.write(); l.state.Rows == 0 && l.sent == 0 && l.state.RejectsSize == 0 {
+		if l.write(0); l.read == 0 && l.claimed == 0 && l.state.Settled == nil {
 			err = l.file.remove()
 		}
 		err = errors.Join(err, l.rejects.close())

@@ -11,6 +11,7 @@ import (
 	"testing/synctest"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	courier "github.com/courier-profiles/courier-go"
 )
@@ -238,7 +239,7 @@ func TestSettledRowsOfAUserAreItsFirst(t *testing.T) {
 			l.outcome(row, outcome)
 		}
 		l.mu.Lock()
-		l.write()
+		l.write(0)
 		l.mu.Unlock()
 		file.close()
 		var c checkpoint
@@ -254,6 +255,83 @@ func TestSettledRowsOfAUserAreItsFirst(t *testing.T) {
 				t.Fatalf("seed %d: row %d is settled, and row %d of that user is not", seed, row, row-users)
 			}
 		}
+	}
+}
+
+// resumedLedger is a ledger that goes on with a checkpoint in folder.
+func resumedLedger(t *testing.T, folder string) *testLedger {
+	t.Helper()
+	file, err := openCheckpoint(filepath.Join(folder, "c.json"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(file.close)
+	state, _, err := file.load()
+	if err != nil {
+		t.Fatal(err)
+	}
+	state.Version = checkpointVersion
+	l := newTestLedger(t)
+	l.ledger = newLedger(state, [32]byte{})
+	l.file = file
+	if l.rejects, err = openRejects(filepath.Join(folder, "r.csv"), "", 0, ""); err != nil {
+		t.Fatal(err)
+	}
+	return l
+}
+
+// TestCheckpointKeepsWhatWasSettledBefore ends a resumed run before it has added
+// all rows that the checkpoint knows.
+func TestCheckpointKeepsWhatWasSettledBefore(t *testing.T) {
+	folder := t.TempDir()
+	want := checkpoint{Version: checkpointVersion, Through: 5, Sum: "sum", Settled: []settledRow{{Row: 2, Merged: true}, {Row: 4, Reason: "bad"}}}
+	text, err := json.Marshal(want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, folder, "c.json", string(text))
+	ended, end := context.WithCancel(t.Context())
+	end()
+	for added := range 4 {
+		l := resumedLedger(t, folder)
+		for number := range added {
+			known := number == 2
+			if !l.add(l.ctx, &entry{settled: known, known: known, merged: known}) {
+				t.Fatal("there is no room")
+			}
+		}
+		l.close(ended)
+		got, found, err := l.file.load()
+		l.file.close()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(checkpoint{}, "RejectsSum")); diff != "" || !found {
+			t.Errorf("%d rows added: found %v, -want +got\n%s", added, found, diff)
+		}
+	}
+}
+
+// TestSentAgain sends rows in runs that are killed, and in one that is not: the
+// number of those that were sent again is no less than that.
+func TestSentAgain(t *testing.T) {
+	folder := t.TempDir()
+	const rows, some = 3000, 10
+	for range 2 { // killed: nothing is kept but what is kept by then
+		l := resumedLedger(t, folder)
+		l.addRows(t, rows, "")
+		l.file.close()
+	}
+	l := resumedLedger(t, folder)
+	l.addRows(t, some, "")
+	ended, end := context.WithCancel(t.Context())
+	end()
+	l.close(ended)
+	l.file.close()
+	l = resumedLedger(t, folder)
+	l.addRows(t, rows, "")
+	if want := rows + some + rows; l.state.SentAgain < want {
+		t.Errorf("%d rows were sent again, at the most, want %d", l.state.SentAgain, want)
 	}
 }
 

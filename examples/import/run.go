@@ -356,7 +356,7 @@ func (r *importRun) summarize(took time.Duration) {
 		{success, state.Merged, "", true},
 		{"rejected", state.Rejected, "see " + r.options.rejects, true},
 		{"settled before", r.skipped, "and not sent again", r.skipped > 0},
-		{"sent again", state.SentAgain, "at the most, because an earlier run was killed", state.SentAgain > 0},
+		{"sent again", state.SentAgain, "at the most, because an earlier run ended before their answer", state.SentAgain > 0},
 		{"retries", r.gate.retried(), "", !r.dryRun},
 	}
 	for _, line := range lines {
