@@ -106,6 +106,8 @@ func newColumns(header []string, emptyNull bool) (*columns, error) {
 		switch {
 		case !utf8.ValidString(name):
 			return nil, errors.New(notUTF8)
+		case strings.Contains(strings.ReplaceAll(name, "\r\n", ""), "\r"):
+			return nil, errors.New("a carriage return (CR) is in one: save the file with lines that end in LF or CRLF")
 		case name == "":
 			c.unnamed = append(c.unnamed, i)
 			continue

@@ -73,6 +73,7 @@ func TestColumns(t *testing.T) {
 			`{"expo":{"token":"e"},"facebookPSID":"f","firebaseToken":"t","ms_teams":{"tenant_id":"m"},"slack":{"channel":"c"},"webhook":{"headers":{"X-Key":"h"}}}`},
 		{"the claim profile", "id,profile", "u,https://example.com", `{"profile":"https://example.com"}`},
 		{"numbers stay text", "id,custom.zip,birthdate", "u,01234,1990", `{"birthdate":"1990","custom":{"zip":"01234"}}`},
+		{"a name in two lines", "id,\"my\r\nname\"", "u,x", `{"my\r\nname":"x"}`},
 		{"no other columns", "id", "u", `{}`},
 		{"reason alone is a member", "id,reason", "u,x", `{"reason":"x"}`},
 		{"a file of rejects", "id,name,line,text,reason", "u,Ada,7,,never mind", `{"name":"Ada"}`},
@@ -83,7 +84,7 @@ func TestColumns(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if diff := cmp.Diff([]outcome{{Line: 2, UserID: "u", Profile: test.want}}, got); diff != "" {
+			if diff := cmp.Diff([]outcome{{Line: 2 + strings.Count(test.header, "\n"), UserID: "u", Profile: test.want}}, got); diff != "" {
 				t.Errorf("-want +got\n%s", diff)
 			}
 		})

@@ -164,6 +164,7 @@ func TestInputIsRefused(t *testing.T) {
 		{name: "names in another encoding", text: "id,pr\xe9nom\n", want: "windows-1252"},
 		{name: "an unknown encoding", text: plainCSV, options: inputOptions{encoding: "klingon"}, want: `"klingon" is not known`},
 		{name: "gzip cut off in its header", text: "\x1f\x8b\x08", want: "EOF"},
+		{name: "lines that end in CR alone", text: "id,name\ru1,Ada\r", want: "LF or CRLF"},
 		{name: "an open quote", text: "id,\"name\nu1,Ada\n", want: "never closed"},
 		{name: "a first line without end", text: strings.Repeat("x", maxRow+1), want: "longer than 4 MiB"},
 	} {
