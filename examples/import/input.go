@@ -114,7 +114,7 @@ func (in *input) detect(path string, options inputOptions) error {
 		}
 	}
 	if in.format == "ndjson" {
-		in.source = &ndjsonSource{scanner: s, decoded: decoded}
+		in.source = &ndjsonSource{scanner: s, bom: hasMark || decoded, decoded: decoded}
 		return nil
 	}
 	// Spreadsheets take a file for UTF-8 by its mark only.

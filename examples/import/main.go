@@ -98,9 +98,9 @@ further columns are not imported. Where a user has several rows, mind that a
 mended one comes after the others then.
 
 Progress is kept in users.checkpoint.json until all is done. After Ctrl-C, an
-error or a crash, the same command goes on there. Only after a crash can rows be
-sent that were sent before, in the same order, which leaves each profile as if
-they had been sent once.
+error or a crash, the same command goes on there. Rows that had no answer are
+sent again then, and after a crash also those of its last moments: in the same
+order, which leaves each profile as if they had been sent once.
 
 The exit code is 0 if all rows were merged, 1 if some were rejected, 2 if the
 import could not begin or go on, and 130 if it was interrupted. (go run itself
@@ -199,11 +199,19 @@ func (o *options) command(input string) string {
 	if strings.Contains(os.Args[0], "go-build") && !strings.HasSuffix(os.Args[0], ".test") { // of go run
 		words = []string{"go", "run", "-C", "examples/import", "."}
 	}
-	for _, arg := range o.args {
-		if arg == o.input {
-			arg = input
-		}
-		if name := strings.TrimLeft(arg, "-"); name == arg || name != "fresh" {
+	for i := 0; i < len(o.args); i++ {
+		arg := o.args[i]
+		name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		isFlag := strings.HasPrefix(arg, "-")
+		switch {
+		case arg == o.input:
+			words = append(words, quoteShell(input))
+		case isFlag && name == "fresh":
+		case isFlag && name == "rejects" && input == o.rejects: // which then needs another one
+			if !hasValue {
+				i++
+			}
+		default:
 			words = append(words, quoteShell(arg))
 		}
 	}

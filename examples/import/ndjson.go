@@ -23,7 +23,7 @@ import (
 // UTF-8. Both are read again without them.
 type ndjsonSource struct {
 	*scanner
-	decoded bool // as of csvSource
+	bom, decoded bool // as of csvSource
 }
 
 func (s *ndjsonSource) next() (row, error) {
@@ -119,7 +119,14 @@ func readUpdate(members []member) (userID string, profile courier.Profile, probl
 
 func (s *ndjsonSource) notes() []string { return nil }
 
-func (s *ndjsonSource) header() string { return "" }
+// header is a byte order mark where -encoding may be set, which is not that of a
+// file of rejects.
+func (s *ndjsonSource) header() string {
+	if s.bom {
+		return byteOrderMark
+	}
+	return ""
+}
 
 func (s *ndjsonSource) reject(o original, reason string) string {
 	var members []member

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"golang.org/x/text/encoding/charmap"
 )
 
 // profile returns a user's profile as JSON.
@@ -166,6 +167,22 @@ func TestUnchangedRejectsAreRejectedAgain(t *testing.T) {
 	}
 }
 
+// TestRejectsOfAnEncoding imports them with the same flags.
+func TestRejectsOfAnEncoding(t *testing.T) {
+	for name, text := range map[string]string{"users.csv": plainCSV, "users.ndjson": plainNDJSON} {
+		f := newFakeCourier(t)
+		folder := t.TempDir()
+		writeFile(t, folder, name, encoded(t, charmap.Windows1252, text))
+		f.answerWith(400, "u1")
+		f.program(t, folder, "-encoding=windows-1252", name).exits(t, exitRejected)
+		f.answerWith(0, "u1")
+		f.program(t, folder, "-encoding=windows-1252", strings.Replace(name, ".", ".rejected.", 1)).exits(t, exitDone)
+		if got := f.profile(t, "u1"); got != `{"name":"Ángel","email_verified":true}` {
+			t.Errorf("%s: the profile is %s", name, got)
+		}
+	}
+}
+
 func TestStandardInputAndFiles(t *testing.T) {
 	f := newFakeCourier(t)
 	folder := t.TempDir()
@@ -177,7 +194,11 @@ func TestStandardInputAndFiles(t *testing.T) {
 	}
 
 	writeFile(t, folder, "users.csv", "id,email_verified\nu3,yes\nu4,x\n")
-	f.program(t, folder, "-rejects", "bad.csv", "users.csv", "-checkpoint=state.json").exits(t, exitRejected)
+	p = f.program(t, folder, "-rejects", "bad.csv", "users.csv", "-checkpoint=state.json")
+	p.exits(t, exitRejected)
+	if want := "\t" + os.Args[0] + " bad.csv -checkpoint=state.json\n"; !strings.Contains(p.err.String(), want) {
+		t.Errorf("it says\n%s, want %q", &p.err, want)
+	}
 	if !exists(folder, "bad.csv") || exists(folder, "users.rejected.csv") || exists(folder, "state.json") {
 		t.Error("the files are not where they were asked for")
 	}
@@ -383,7 +404,7 @@ func TestInterrupt(t *testing.T) {
 		}
 		text += "u1,Bo\n"
 		writeFile(t, folder, "users.csv", text)
-		p := f.interrupt(t, folder, signal, 300, "-fresh", "users.csv", "-rate", "4000")
+		p := f.interrupt(t, folder, signal, 300, "-fresh=true", "users.csv", "-rate", "4000")
 		if code := p.ProcessState.ExitCode(); code != exitInterrupted {
 			t.Fatalf("exit code %d\n%s", code, &p.err)
 		}
