@@ -63,7 +63,7 @@ func openCheckpoint(path string) (*checkpointFile, error) {
 	f := &checkpointFile{path: path, lock: flock.New(path + ".lock")}
 	locked, err := f.lock.TryLock()
 	if err != nil {
-		return nil, fmt.Errorf("the checkpoint cannot be locked: %w", err)
+		return nil, fmt.Errorf("the checkpoint cannot be locked: %w: name other files with -checkpoint and -rejects", err)
 	}
 	if locked {
 		// The one who held the lock may just have removed its file.

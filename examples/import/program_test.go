@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"net/http/httptest"
@@ -260,7 +261,7 @@ func TestCouldNotRun(t *testing.T) {
 		{[]string{"-encoding=klingon", "users.csv"}, "klingon"},
 		{[]string{"-rejects=users.csv", "users.csv"}, "cannot be two of"},
 		{[]string{"-rejects=x", "-checkpoint=./x", "users.csv"}, "cannot be two of"},
-		{[]string{"-checkpoint=no-such-folder/x.json", "users.csv"}, "no-such-folder"},
+		{[]string{"-checkpoint=no-such-folder/x.json", "users.csv"}, "name other files with -checkpoint and -rejects"},
 		{[]string{"broken.csv"}, "is no checkpoint"},
 	} {
 		p := f.program(t, folder, test.args...)
@@ -464,6 +465,23 @@ func TestInterruptOfASilentPipe(t *testing.T) {
 	go interrupt()
 	if code := run(ctx, []string{"-dry-run", "-"}, r, io.Discard, os.Stderr); code != exitInterrupted {
 		t.Errorf("before the first line: exit code %d", code)
+	}
+}
+
+// TestInterruptBeforeItGoesOn interrupts a resume while it looks for where to go
+// on, which takes long in a long file.
+func TestInterruptBeforeItGoesOn(t *testing.T) {
+	in, err := openInput(t.Context(), writeFile(t, t.TempDir(), "users.csv", plainCSV), nil, inputOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer in.close()
+	ctx, interrupt := context.WithCancel(t.Context())
+	interrupt()
+	r := &importRun{in: in}
+	_, err = r.skip(ctx, "users.checkpoint.json", checkpoint{Through: 2})
+	if !errors.Is(err, errInterrupted) || !strings.Contains(err.Error(), "same command again") || in.position() != 2 {
+		t.Errorf("line %d, error %v", in.position(), err)
 	}
 }
 

@@ -62,7 +62,7 @@ func importFile(ctx context.Context, o options, stdin *os.File, stdout io.Writer
 		return 0, err
 	}
 	defer file.close()
-	if err := run.resume(file, state); err != nil {
+	if err := run.resume(ctx, file, state); err != nil {
 		return 0, err
 	}
 	return run.do(ctx), nil
@@ -125,7 +125,7 @@ type queued struct {
 
 // resume reads up to where the checkpoint is, if there is one, and opens the file
 // of rejects.
-func (r *importRun) resume(file *checkpointFile, fresh checkpoint) error {
+func (r *importRun) resume(ctx context.Context, file *checkpointFile, fresh checkpoint) error {
 	state, found, err := file.load()
 	if r.fresh {
 		found, err = false, nil
@@ -143,7 +143,7 @@ func (r *importRun) resume(file *checkpointFile, fresh checkpoint) error {
 			return err
 		}
 	}
-	sum, err := r.skip(file.path, state)
+	sum, err := r.skip(ctx, file.path, state)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func sameRun(path string, was, is checkpoint) error {
 
 // skip reads the rows that the checkpoint knows, and checks that they are the
 // same. It returns the sum of those that were written off.
-func (r *importRun) skip(path string, state checkpoint) (sum [32]byte, err error) {
+func (r *importRun) skip(ctx context.Context, path string, state checkpoint) (sum [32]byte, err error) {
 	settled := map[int]settledRow{}
 	for _, row := range state.Settled {
 		settled[row.Row] = row
@@ -185,6 +185,9 @@ func (r *importRun) skip(path string, state checkpoint) (sum [32]byte, err error
 	sum = r.in.sum()
 	last := sum
 	for number := range state.Through {
+		if ctx.Err() != nil {
+			return sum, fmt.Errorf("%w.%s", errInterrupted, r.whatNext())
+		}
 		next, err := r.in.next()
 		if err == io.EOF {
 			return sum, changed(path, state, r.in.name)
