@@ -166,6 +166,18 @@ func TestLongRows(t *testing.T) {
 	}
 }
 
+// TestSizeOfARow has cells that are empty, and yet take memory.
+func TestSizeOfARow(t *testing.T) {
+	text := "id\nu1" + strings.Repeat(",", 1000) + "\n"
+	c, err := newCSVSource(newScanner(strings.NewReader(text), maxRow), csvOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if r, err := c.next(); err != nil || r.size < 16*1000 {
+		t.Errorf("the size is %d, error %v", r.size, err)
+	}
+}
+
 // FuzzCSV reads any text, whole and a byte at a time: nothing is lost, what is
 // delivered is UTF-8, what is rejected is rejected again for the same reason when
 // the file of rejects is imported, and where encoding/csv finds nothing wrong,

@@ -22,7 +22,7 @@ type original struct {
 	line  int      // of the input, from 1
 	cells []string // if the row has a cell for each column
 	text  string   // if it has not, or if it is JSON
-	size  int      // in bytes
+	size  int      // in bytes, of memory
 }
 
 // source reads an input.
