@@ -31,8 +31,8 @@ type mergeAllConfig struct {
 	limiter     interface{ Wait(context.Context) error }
 }
 
-// WithConcurrency sets how many updates are in flight at the most. The default
-// is 16.
+// WithConcurrency sets how many updates are in flight at the most, from 1 to
+// 65536. The default is 16.
 func WithConcurrency(n int) MergeAllOption {
 	return func(c *mergeAllConfig) error {
 		if n < 1 || n > maxConcurrency {
@@ -97,7 +97,8 @@ type MergeOutcome struct {
 //
 //   - ctx ends: nothing is pulled but the update that is being pulled; each that
 //     was pulled has its outcome, a [*ConnectionError] with the context's error in
-//     it and no Attempts if it was not sent.
+//     it and no Attempts if it was not sent. Those that were not pulled have none,
+//     so look at ctx.Err after the loop.
 //   - An [*AuthenticationError] or [*PermissionError]: nothing more is sent, and
 //     nothing retried. Updates are pulled on, and the outcome of each is an error
 //     with that error in it.

@@ -383,6 +383,28 @@ func TestMergeAllContextEnds(t *testing.T) {
 	}
 }
 
+// TestMergeAllContextEndsUnseen: where all that was pulled is merged when ctx
+// ends, no outcome says that there was more to pull.
+func TestMergeAllContextEndsUnseen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const held = 16
+		in, server := &bulkInput{n: -1}, bulkTakes(time.Second)
+		client, _ := retryClient(t, server)
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		var outcomes []courier.MergeOutcome
+		for outcome := range client.Profiles.MergeAll(ctx, in.updates, courier.WithConcurrency(1)) {
+			if len(outcomes) == 0 {
+				time.Sleep(time.Minute)
+				cancel()
+			}
+			outcomes = append(outcomes, outcome)
+		}
+		bulkMerged(t, in, held, outcomes)
+		bulkNothingLeft(t, server)
+	})
+}
+
 // TestMergeAllContextDone: with a context that has ended there is one outcome, so
 // that the loop is told.
 func TestMergeAllContextDone(t *testing.T) {

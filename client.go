@@ -238,7 +238,7 @@ type call struct {
 	hasRetryAfter bool
 
 	waiting bool        // for the next attempt
-	ended   error       // what kept the call from another attempt: the context's error
+	ended   error       // what kept the call from another attempt, as in APIError
 	reused  atomic.Bool // the connection of the last attempt; known if there is an observer
 }
 
