@@ -161,7 +161,8 @@ func publish(ctx context.Context, js jetstream.JetStream, s settings, in io.Read
 	return err
 }
 
-// connect connects for good: it goes on while no server can be reached.
+// connect fails if no server can be reached. A connection that is lost later is
+// made again, however long that takes.
 func connect(natsURL string, log *slog.Logger) (jetstream.JetStream, error) {
 	options := []nats.Option{
 		nats.Name("courier-worker"),
