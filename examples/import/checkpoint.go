@@ -34,8 +34,11 @@ type checkpoint struct {
 	// what is sent, so that a crash before the next checkpoint does not make it wrong.
 	Claimed int `json:"claimed"`
 
-	RejectsSize int64  `json:"rejects_size"` // in bytes; what lies behind is to be made again
-	RejectsSum  string `json:"rejects_sum"`
+	// RejectsBegun says that the file of rejects is this import's. It is written
+	// before anything is in that file.
+	RejectsBegun bool   `json:"rejects_begun"`
+	RejectsSize  int64  `json:"rejects_size"` // in bytes; what lies behind is to be made again
+	RejectsSum   string `json:"rejects_sum"`
 
 	// Of the rows in Rows.
 	Merged   int `json:"merged"`

@@ -101,7 +101,7 @@ func (l *ledger) add(ctx context.Context, e *entry) bool {
 		return false
 	}
 	if l.read >= l.state.Claimed {
-		l.save() // at the latest now; and before there is a file of rejects
+		l.save() // at the latest now
 	}
 	e.number = l.read
 	l.read++
@@ -190,6 +190,12 @@ func (l *ledger) writeOff() {
 		if e.merged {
 			l.state.Merged++
 		} else {
+			if l.rejects != nil && l.rejects.file == nil {
+				l.beginRejects()
+			}
+			if l.failed {
+				return
+			}
 			if err := l.reject(e.original, e.reason); err != nil {
 				l.fail(err)
 				return
@@ -203,6 +209,15 @@ func (l *ledger) writeOff() {
 		l.rows = l.rows[1:]
 		l.room.Broadcast()
 	}
+}
+
+func (l *ledger) beginRejects() {
+	if err := l.rejects.create(); err != nil {
+		l.fail(err)
+		return
+	}
+	l.state.RejectsBegun = true
+	l.save()
 }
 
 // fail ends the run, because nothing more can be kept. What the checkpoint says

@@ -378,6 +378,40 @@ func TestRejectsAreNotOverwritten(t *testing.T) {
 	}
 }
 
+// TestRejectsOfAnotherImportAreKept has two imports with one file of rejects: the
+// other one writes it while this one is interrupted, and had no rejects so far.
+func TestRejectsOfAnotherImportAreKept(t *testing.T) {
+	for _, ext := range []string{".csv", ".ndjson"} {
+		f := newFakeCourier(t)
+		f.answerWith(400, "u2")
+		folder := t.TempDir()
+		text := map[string][2]string{".csv": {plainCSV, "id\nu2\n"}, ".ndjson": {plainNDJSON, `{"user_id":"u2"}`}}[ext]
+		writeFile(t, folder, "one"+ext, text[0])
+		writeFile(t, folder, "other"+ext, text[1])
+		p := f.interrupt(t, folder, syscall.SIGINT, 1, "one"+ext, "-rejects=all"+ext, "-rate=1")
+		if code := p.ProcessState.ExitCode(); code != exitInterrupted {
+			t.Fatalf("exit code %d\n%s", code, &p.err)
+		}
+		f.program(t, folder, "other"+ext, "-rejects=all"+ext).exits(t, exitRejected)
+		rejected := readFile(t, folder, "all"+ext)
+		p = f.program(t, folder, "one"+ext, "-rejects=all"+ext)
+		p.exits(t, exitFailed)
+		if !strings.Contains(p.err.String(), "all"+ext+" is there already") {
+			t.Errorf("it says\n%s", &p.err)
+		}
+		if diff := cmp.Diff(rejected, readFile(t, folder, "all"+ext)); diff != "" {
+			t.Errorf("-want +got\n%s", diff)
+		}
+		if err := os.Rename(filepath.Join(folder, "all"+ext), filepath.Join(folder, "imported"+ext)); err != nil {
+			t.Fatal(err)
+		}
+		f.program(t, folder, "one"+ext, "-rejects=all"+ext).exits(t, exitRejected)
+		if got := readFile(t, folder, "all"+ext); !strings.Contains(got, "400 invalid_request_error: no u2") {
+			t.Errorf("%q is in the file of rejects", got)
+		}
+	}
+}
+
 // interrupt interrupts an import of rows when the fake has seen that many
 // requests, and returns the program.
 func (f *fakeCourier) interrupt(t *testing.T, folder string, signal syscall.Signal, requests int, args ...string) *program {

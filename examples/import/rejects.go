@@ -59,7 +59,18 @@ func openRejects(path, header string, size int64, sum string) (*rejects, error) 
 
 func (r *rejects) sum() string { return hex.EncodeToString(r.hash.Sum(nil)) }
 
-// add appends a row.
+// create makes the file, which must not be there.
+func (r *rejects) create() error {
+	// It holds personal data, so only its owner can read it.
+	file, err := os.OpenFile(r.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
+	if err != nil {
+		return err
+	}
+	r.file = file
+	return syncFolder(filepath.Dir(r.path))
+}
+
+// add appends a row, to a file that was created or gone on with.
 func (r *rejects) add(text string) error {
 	if r.size == 0 {
 		text = r.header + text
@@ -76,17 +87,6 @@ func (r *rejects) add(text string) error {
 func (r *rejects) flush() error {
 	if len(r.buffer) == 0 {
 		return nil
-	}
-	if r.file == nil {
-		// It holds personal data, so only its owner can read it.
-		file, err := os.OpenFile(r.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
-		if err != nil {
-			return err
-		}
-		r.file = file
-		if err := syncFolder(filepath.Dir(r.path)); err != nil {
-			return err
-		}
 	}
 	_, err := r.file.Write(r.buffer)
 	r.buffer, r.dirty = r.buffer[:0], true

@@ -135,12 +135,14 @@ func (r *importRun) resume(ctx context.Context, file *checkpointFile, fresh chec
 		return err
 	case !found:
 		state = fresh
-		if _, err := os.Stat(r.rejects); err == nil && !r.fresh {
-			return fmt.Errorf("%s is there already, from an earlier import: import it or move it away, or use -fresh to overwrite it", r.rejects)
-		}
 	default:
 		if err := sameRun(file.path, state, fresh); err != nil {
 			return err
+		}
+	}
+	if !state.RejectsBegun && !r.fresh {
+		if info, err := os.Stat(r.rejects); err == nil && info.Size() > 0 {
+			return fmt.Errorf("%s is there already, from an earlier import: import it or move it away, or use -fresh to overwrite it", r.rejects)
 		}
 	}
 	sum, err := r.skip(ctx, file.path, state)
