@@ -45,10 +45,10 @@ func WithConcurrency(n int) MergeAllOption {
 
 // WithRateLimiter has limiter waited for before every request, retries too. A
 // *rate.Limiter of golang.org/x/time/rate is one; so is anything that shares a
-// limit between machines. It has to be safe for concurrent use. Where Wait
-// fails, that update is not sent (again), and its outcome wraps the error; a
-// *rate.Limiter fails at once where its wait would outlive the deadline of ctx.
-// The default is no limit.
+// limit between machines. It has to be safe for concurrent use, and Wait has to
+// heed its context. Where Wait fails, that update is not sent (again), and its
+// outcome wraps the error; a *rate.Limiter fails at once where its wait would
+// outlive the deadline of ctx. The default is no limit.
 func WithRateLimiter(limiter interface{ Wait(context.Context) error }) MergeAllOption {
 	return func(c *mergeAllConfig) error {
 		if limiter == nil {
@@ -82,9 +82,9 @@ type MergeOutcome struct {
 // still arrive at Courier behind a later update, see Retries in the package page.)
 //
 // Updates are pulled on a goroutine of MergeAll's, when there is room: it holds
-// no more than 16 times the concurrency of them, or 16 MiB and the last one
-// pulled, from the moment they are pulled until the loop is done with their
-// outcome. As long as there is room, and a place in flight, a slow user stops
+// no more than 16 times the concurrency of them, or 16 MiB of their requests and
+// the last one pulled, from the moment they are pulled until the loop is done
+// with their outcome. As long as there is room, and a place in flight, a slow user stops
 // nobody else. A profile is serialised before the next is asked for, so that
 // updates may use its maps again.
 //

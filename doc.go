@@ -25,6 +25,12 @@
 // whose JSON does not fit their field, are in Extra, with every digit of a
 // number. See [Profile].
 //
+// # Many profiles
+//
+// [ProfilesService.MergeAll] merges many, some at a time, each user's updates in
+// their order, and yields an outcome for each. It holds a bounded number of them,
+// and has fewer in flight while Courier says that there are too many.
+//
 // # Errors
 //
 // Every error of a call is one of these, to be found with [errors.As]:
