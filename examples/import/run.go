@@ -158,7 +158,7 @@ func (r *importRun) resume(ctx context.Context, file *checkpointFile, fresh chec
 	l.reject = func(row original, reason string) error { return rejects.add(r.in.reject(row, reason)) }
 	r.ledger = l
 	if found {
-		fmt.Fprintf(r.stderr, "Going on: %s rows were settled before.\n", thousands(r.skipped))
+		fmt.Fprintf(r.stderr, "Going on: %s rows were settled before. (To begin at the first row, use -fresh.)\n", thousands(r.skipped))
 	}
 	return nil
 }

@@ -251,9 +251,9 @@ func judge(err error) verdict {
 	return again
 }
 
-// wait returns how long to wait before the next delivery: what Courier asks for,
-// or from retryWait to retryWait × 2ⁿ, but not above maxRetryWait (full jitter
-// above a floor).
+// wait returns how long to wait before the next delivery: what Courier asks for
+// with a 429, or from retryWait to retryWait × 2ⁿ, but not above maxRetryWait
+// (full jitter above a floor).
 func (w *worker) wait(delivery uint64, err error) time.Duration {
 	high := w.retryWait
 	for ; delivery > 0 && high < w.maxRetryWait; delivery-- {
