@@ -64,6 +64,9 @@
 //   - status 408, 409, 429, 500, 502, 503 and 504; but not 500 for a call with
 //     an idempotency key, because Courier would replay it
 //
+// [ProfilesService.Patch] is sent again only on status 429 and 503, and when no
+// connection could be made.
+//
 // Wait n is drawn evenly from min to the smaller of max and min × 2ⁿ of
 // [WithRetryWait] (full jitter above a floor). A Retry-After with status 429 or
 // 503 is honoured in its place, and is never less than min. When it is longer
