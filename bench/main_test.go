@@ -275,8 +275,8 @@ func checkTables(t *testing.T, text string) {
 		}
 	}
 	for _, name := range []string{mergeAllName, handPoolName} {
-		if rows[name] != 2 {
-			t.Errorf("%d rows for %s, want 2", rows[name], name)
+		if rows[name] != 3 {
+			t.Errorf("%d rows for %s, want 3", rows[name], name)
 		}
 	}
 	for _, p := range programs() {
