@@ -79,14 +79,15 @@ type MergeOutcome struct {
 // The updates of one user are sent in the order of the input, each after the
 // outcome of the one before it is known; those of different users overlap, so
 // that outcomes come in any order. (An attempt that ran into [WithTimeout] may
-// still arrive at Courier behind a later update, see Retries in the package page.)
+// still arrive at Courier behind a later update. MergeAll has no idempotency keys
+// against that; see Retries in the package page.)
 //
 // Updates are pulled on a goroutine of MergeAll's, when there is room: it holds
 // no more than 16 times the concurrency of them, or 16 MiB of their requests and
 // the last one pulled, from the moment they are pulled until the loop is done
-// with their outcome. As long as there is room, and a place in flight, a slow user stops
-// nobody else. A profile is serialised before the next is asked for, so that
-// updates may use its maps again.
+// with their outcome. As long as there is room, and a place in flight, a slow
+// user stops nobody else. A profile is serialised before the next is asked for,
+// so that updates may use its maps again.
 //
 // A 429 or 503 halves the number of updates in flight, once for those on their
 // way together, and each round of other answers raises it by one. Retries are
