@@ -17,8 +17,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/hashicorp/go-retryablehttp"
-
 	"github.com/courier-profiles/courier-go/internal/coldstart"
 	"github.com/courier-profiles/courier-go/internal/jsonobject"
 	"github.com/courier-profiles/courier-go/internal/retry"
@@ -60,9 +58,6 @@ type core struct {
 	base *url.URL
 	// setHeader sets the headers that every request has.
 	setHeader func(header http.Header, hasBody bool)
-	// noHeader stays empty. http.Client clones the headers it is given, so that
-	// those of a call are added behind it.
-	noHeader  http.Header
 	transport http.RoundTripper
 	gate      *coldstart.Gate // nil if the transport is no http.Transport
 	budget    retry.Budget
@@ -91,7 +86,6 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	c.base = base
-	c.noHeader = http.Header{}
 	c.setTransport()
 	c.setHeader = headerSetter(apiKey, c.userAgent)
 	c.profiles.New = func() any { return new(Profile) }
@@ -203,8 +197,8 @@ type answer interface {
 	response() *Response
 }
 
-// call is one call on its way: a method makes it, do sends it, RoundTrip is each
-// of its attempts, and checkRetry is what comes behind each attempt.
+// call is one call on its way: a method makes it, and do sends it, with send once
+// for each attempt and next behind it.
 type call struct {
 	op     *operation
 	userID string
@@ -218,11 +212,8 @@ type call struct {
 	sent   http.Header
 
 	// Values in place of pointers: all of it is one allocation.
-	loop    retryablehttp.Client
-	http    http.Client
 	url     url.URL
 	limited io.LimitedReader
-	empty   http.Response
 	reader  jsonobject.Reader
 
 	attempts int
@@ -237,9 +228,8 @@ type call struct {
 	retryAfter    time.Duration // what the answer asked for
 	hasRetryAfter bool
 
-	waiting bool        // for the next attempt
-	ended   error       // what kept the call from another attempt, as in APIError
-	reused  atomic.Bool // the connection of the last attempt; known if there is an observer
+	ended  error       // what kept the call from another attempt, as in APIError
+	reused atomic.Bool // the connection of the last attempt; known if there is an observer
 }
 
 // do is the way of every call: it sends the request, again if need be, and reads
@@ -249,29 +239,21 @@ func (c *core) do(ctx context.Context, k *call, opts []RequestOption) error {
 	if err := k.prepare(ctx, opts); err != nil {
 		return err
 	}
-	if err := endOf(ctx); err != nil {
-		return &ConnectionError{Operation: k.op.name, Err: err}
+	if err := k.ready(ctx, 0); err != nil {
+		k.err = err
+		return k.failure(ctx)
 	}
-	k.http.Transport = k
-	k.loop.HTTPClient = &k.http
-	k.loop.RetryMax = c.maxRetries
-	k.loop.CheckRetry = k.checkRetry
-	k.loop.Backoff = waitMin
-	k.loop.ErrorHandler = retryablehttp.PassthroughErrorHandler
-	request := http.Request{
-		Method: k.op.method, URL: &k.url, Host: k.url.Host, Header: c.noHeader,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-		ContentLength: int64(len(k.body)),
-	}
-	// What comes out of the loop is not used: RoundTrip has kept the last answer
-	// or error, has read the body and closed it, and the loop would put the URL
-	// into an error.
-	_, _ = k.loop.Do(&retryablehttp.Request{Request: request.WithContext(ctx)})
-	if k.waiting {
-		if k.ended == nil {
-			k.ended = endOf(ctx)
+	for {
+		k.attempt(ctx)
+		wait, again := k.next(ctx)
+		k.report(ctx, wait, again)
+		if !again {
+			break
 		}
-		c.budget.Give() // for the retry that was not made
+		if k.ended = k.ready(ctx, wait); k.ended != nil {
+			c.budget.Give() // for the retry that is not made
+			break
+		}
 	}
 	if err := k.failure(ctx); err != nil {
 		return err
@@ -336,49 +318,54 @@ func escapeSegment(segment string) string {
 	return string(escaped)
 }
 
-// RoundTrip is one attempt: with a deadline of its own, to the last byte of the
-// answer. It is called by the http.Client that go-retryablehttp insists on.
-func (k *call) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx := req.Context()
-	if k.waiting && ctx.Err() != nil {
-		// The context ended together with the wait: the last answer stands.
-		return nil, ctx.Err()
+// ready waits until the next attempt may be sent, or returns why it may not be.
+func (k *call) ready(ctx context.Context, wait time.Duration) error {
+	if wait > 0 {
+		timer := time.NewTimer(wait)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+		}
+	}
+	// Both may have come at once, and then the last answer stands.
+	if err := endOf(ctx); err != nil {
+		return err
 	}
 	if k.run != nil {
-		if err := k.run.pace(ctx); err != nil {
-			if k.waiting {
-				k.ended = err
-			} else {
-				k.err = err
-			}
-			return nil, err
-		}
-		ctx = k.run.ctx
+		return k.run.pace(ctx)
 	}
+	return nil
+}
+
+// attempt sends the request once, with a deadline of its own, and reads the answer
+// to its last byte.
+func (k *call) attempt(ctx context.Context) {
 	k.attempts++
 	k.started = time.Now()
-	k.status, k.header, k.text, k.tooLong, k.cutOff, k.waiting = 0, nil, "", false, false, false
+	k.status, k.header, k.text, k.tooLong, k.cutOff = 0, nil, "", false, false
+	attempt := ctx
+	if k.run != nil {
+		attempt = k.run.ctx // that the run ends does not cut off what is being sent
+	}
 	if k.core.timeout > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, k.core.timeout)
+		attempt, cancel = context.WithTimeout(attempt, k.core.timeout)
 		defer cancel()
 	}
-	if k.err = k.send(ctx, req); k.err != nil {
-		return nil, k.err
-	}
+	k.err = k.send(attempt)
 	if k.cutOff {
-		k.ended = endOf(req.Context())
+		k.ended = endOf(ctx)
 	}
-	// Without the headers, because http.Client would follow a Location or fail
-	// on it.
-	k.empty = http.Response{StatusCode: k.status, Body: http.NoBody}
-	return &k.empty, nil
+	if k.run != nil {
+		k.run.answered(k.status, k.started)
+	}
 }
 
 var errNoResponse = errors.New("the transport returned neither an answer nor an error")
 
-// send sends the request once and reads the answer.
-func (k *call) send(ctx context.Context, req *http.Request) error {
+// send is the way of an attempt to the wire and back.
+func (k *call) send(ctx context.Context) error {
 	if k.core.gate != nil {
 		first, done, err := k.core.gate.Enter(ctx)
 		if err != nil {
@@ -395,8 +382,11 @@ func (k *call) send(ctx context.Context, req *http.Request) error {
 			GotConn: func(info httptrace.GotConnInfo) { k.reused.Store(info.Reused) },
 		})
 	}
-	req = req.WithContext(ctx)
-	req.Header = k.sent
+	req := (&http.Request{
+		Method: k.op.method, URL: &k.url, Host: k.url.Host, Header: k.sent,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		ContentLength: int64(len(k.body)),
+	}).WithContext(ctx)
 	if k.body != nil {
 		req.GetBody = k.newBody
 		req.Body, _ = k.newBody()
@@ -457,27 +447,6 @@ func (k *call) readAnswer(resp *http.Response) error {
 	}
 	return nil
 }
-
-// checkRetry is go-retryablehttp's CheckRetry, called once after each attempt.
-func (k *call) checkRetry(ctx context.Context, _ *http.Response, _ error) (bool, error) {
-	if k.waiting || k.attempts == 0 {
-		return false, nil
-	}
-	if k.run != nil {
-		k.run.answered(k.status, k.started)
-	}
-	wait, again := k.next(ctx)
-	k.report(ctx, wait, again)
-	k.waiting = again
-	// The loop hands this to waitMin.
-	k.loop.RetryWaitMin = wait
-	return again, nil
-}
-
-// waitMin is go-retryablehttp's Backoff. The wait is decided in checkRetry,
-// because Backoff gets neither the context nor, after a connection error, a
-// response.
-func waitMin(wait, _ time.Duration, _ int, _ *http.Response) time.Duration { return wait }
 
 // next decides whether there is another attempt, and after which wait.
 func (k *call) next(ctx context.Context) (wait time.Duration, again bool) {

@@ -5,8 +5,5 @@ go 1.25
 require (
 	github.com/evanphx/json-patch/v5 v5.9.11
 	github.com/google/go-cmp v0.7.0
-	github.com/hashicorp/go-retryablehttp v0.7.8
 	github.com/jarcoal/httpmock v1.4.2
 )
-
-require github.com/hashicorp/go-cleanhttp v0.5.2 // indirect

@@ -1200,8 +1200,8 @@ func TestRetryBodyOutlivesTheCall(t *testing.T) {
 	}
 }
 
-// TestRetryLeavesThePoolAlone: go-retryablehttp empties the pool after every
-// call that fails.
+// TestRetryLeavesThePoolAlone: a call that fails says nothing of the connections
+// of the others.
 func TestRetryLeavesThePoolAlone(t *testing.T) {
 	for name, step := range map[string]retryStep{
 		"400": retryStatus(400), "503": retryStatus(503), "error": retryError(errRetryBroken),
@@ -1229,7 +1229,7 @@ func TestRetryLeavesThePoolAlone(t *testing.T) {
 	}
 }
 
-// TestRetryIsQuiet: go-retryablehttp logs to the standard logger, URLs and all.
+// TestRetryIsQuiet: nothing is logged that nobody has asked for.
 func TestRetryIsQuiet(t *testing.T) {
 	var logged bytes.Buffer
 	defer log.SetOutput(log.Writer())
