@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/courier-profiles/courier-go/internal/coldstart"
+	"github.com/courier-profiles/courier-go/internal/connlimit"
 	"github.com/courier-profiles/courier-go/internal/jsonobject"
 	"github.com/courier-profiles/courier-go/internal/retry"
 )
@@ -59,7 +60,8 @@ type core struct {
 	// setHeader sets the headers that every request has.
 	setHeader func(header http.Header, hasBody bool)
 	transport http.RoundTripper
-	gate      *coldstart.Gate // nil if the transport is no http.Transport
+	gate      *coldstart.Gate  // nil if the transport is no http.Transport
+	limit     *connlimit.Limit // nil if the transport is the caller's
 	budget    retry.Budget
 	profiles  sync.Pool // of *Profile, for the bodies of requests
 	writers   sync.Pool // of *jsonobject.Writer, for the same
@@ -134,17 +136,21 @@ func (c *core) setTransport() {
 		}
 	}
 	if c.transport == nil {
-		c.transport = newPool(c.proxy)
+		c.limit = &connlimit.Limit{Dial: (&net.Dialer{Timeout: 10 * time.Second}).DialContext}
+		c.transport = newPool(c.proxy, c.limit.DialContext)
 	}
 	if pool, ok := c.transport.(*http.Transport); ok && c.base.Scheme == "https" {
 		c.gate = &coldstart.Gate{Idle: pool.IdleConnTimeout}
+		if c.limit != nil {
+			c.limit.Shared = c.gate.HTTP2
+		}
 	}
 }
 
-func newPool(proxy func(*http.Request) (*url.URL, error)) *http.Transport {
+func newPool(proxy func(*http.Request) (*url.URL, error), dial func(context.Context, string, string) (net.Conn, error)) *http.Transport {
 	return &http.Transport{
 		Proxy:               proxy,
-		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
+		DialContext:         dial,
 		ForceAttemptHTTP2:   true,
 		MaxIdleConnsPerHost: 1024,
 		IdleConnTimeout:     90 * time.Second,
@@ -376,11 +382,17 @@ func (k *call) send(ctx context.Context) error {
 			defer done()
 		}
 	}
+	var gotConn func(httptrace.GotConnInfo)
 	if k.core.observer != nil {
 		k.reused.Store(false)
-		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{
-			GotConn: func(info httptrace.GotConnInfo) { k.reused.Store(info.Reused) },
-		})
+		gotConn = func(info httptrace.GotConnInfo) { k.reused.Store(info.Reused) }
+	}
+	if k.core.limit != nil {
+		counted, attempt := k.core.limit.Enter(ctx, gotConn)
+		defer attempt.Leave()
+		ctx = counted
+	} else if gotConn != nil {
+		ctx = httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: gotConn})
 	}
 	req := (&http.Request{
 		Method: k.op.method, URL: &k.url, Host: k.url.Host, Header: k.sent,

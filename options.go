@@ -70,8 +70,10 @@ func WithInsecureHTTP() Option {
 // because redirects are answers here and the API has no cookies. The client is
 // copied and never changed. With a nil Transport, the pool is this package's.
 //
-// The default pool has room for hundreds of calls in flight, speaks HTTP/2, and
-// uses no proxy; a Transport with Proxy set to [http.ProxyFromEnvironment] does.
+// The default pool has room for hundreds of calls in flight, speaks HTTP/2, opens
+// no more connections than there are attempts in flight where it has to speak
+// HTTP/1.1, and uses no proxy; a Transport with Proxy set to
+// [http.ProxyFromEnvironment] does.
 // A cold client waits for its first connection, in place of dialling for every
 // call, only where the Transport is an [*http.Transport].
 func WithHTTPClient(client *http.Client) Option {

@@ -26,6 +26,7 @@ type Gate struct {
 	// lastUsed is a Unix time in nanoseconds, or 0 while the client is cold. One
 	// value, because nobody may see one half of a change.
 	lastUsed atomic.Int64
+	http2    atomic.Bool // what the last first attempt got
 
 	mu      sync.Mutex
 	opening chan struct{} // closed when the others may go; nil while nobody is first
@@ -69,6 +70,10 @@ func (g *Gate) Enter(ctx context.Context) (attempt context.Context, done func(),
 	return ctx, nil, nil
 }
 
+// HTTP2 reports whether the connections are HTTP/2. It is false until that is
+// known.
+func (g *Gate) HTTP2() bool { return g.http2.Load() }
+
 // isWarm reports whether there is a connection, and if so notes its use.
 func (g *Gate) isWarm(now int64) bool {
 	last := g.lastUsed.Load()
@@ -106,7 +111,9 @@ type first struct {
 // gotConn is called by net/http on the goroutine of the attempt.
 func (f *first) gotConn(info httptrace.GotConnInfo) {
 	conn, isTLS := info.Conn.(interface{ ConnectionState() tls.ConnectionState })
-	if info.Reused || !isTLS || conn.ConnectionState().NegotiatedProtocol != "h2" {
+	http2 := isTLS && conn.ConnectionState().NegotiatedProtocol == "h2"
+	f.gate.http2.Store(http2)
+	if info.Reused || !http2 {
 		f.gate.open(f.opening, true)
 		return
 	}

@@ -107,38 +107,39 @@ func TestGateOpens(t *testing.T) {
 		first func(attempt context.Context, done func())
 		after time.Duration
 		warm  bool // from then on
+		http2 bool
 	}{
 		{"HTTP/1.1", func(attempt context.Context, done func()) {
 			gotConn(attempt, tlsConn{protocol: "http/1.1"}, false)
-		}, 0, true},
+		}, 0, true, false},
 		{"no ALPN", func(attempt context.Context, done func()) {
 			gotConn(attempt, tlsConn{}, false)
-		}, 0, true},
+		}, 0, true, false},
 		{"no TLS", func(attempt context.Context, done func()) {
 			gotConn(attempt, nil, false)
-		}, 0, true},
+		}, 0, true, false},
 		{"a connection of the pool", func(attempt context.Context, done func()) {
 			gotConn(attempt, h2, true)
-		}, 0, true},
+		}, 0, true, true},
 		{"HTTP/2, slow answer", func(attempt context.Context, done func()) {
 			gotConn(attempt, h2, false)
-		}, 250 * time.Millisecond, true},
+		}, 250 * time.Millisecond, true, true},
 		{"HTTP/2, answer after 10 ms", func(attempt context.Context, done func()) {
 			gotConn(attempt, h2, false)
 			time.AfterFunc(10*time.Millisecond, done)
-		}, 10 * time.Millisecond, true},
+		}, 10 * time.Millisecond, true, true},
 		{"HTTP/2, sent again on another connection", func(attempt context.Context, done func()) {
 			gotConn(attempt, h2, false)
 			time.Sleep(100 * time.Millisecond)
 			gotConn(attempt, h2, false)
-		}, 150 * time.Millisecond, true},
+		}, 150 * time.Millisecond, true, true},
 		{"HTTP/2, then HTTP/1.1", func(attempt context.Context, done func()) {
 			gotConn(attempt, h2, false)
 			gotConn(attempt, tlsConn{protocol: "http/1.1"}, false)
-		}, 0, true},
+		}, 0, true, false},
 		{"failed without a connection", func(attempt context.Context, done func()) {
 			time.AfterFunc(3*time.Second, done)
-		}, 3 * time.Second, false},
+		}, 3 * time.Second, false, false},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -156,6 +157,9 @@ func TestGateOpens(t *testing.T) {
 				}
 				f.through(t, 20)
 
+				if got := g.HTTP2(); got != tt.http2 {
+					t.Errorf("the connections are HTTP/2: %t", got)
+				}
 				if tt.warm {
 					enterWarm(t, g)
 				} else {
