@@ -90,9 +90,9 @@
 // the first call of a cold client gets its connection, other calls wait for it,
 // within their own [WithTimeout], in place of dialling as well. When an HTTP/2
 // connection ends, net/http dials for every call that waits. Over HTTP/1.1 the
-// default pool opens no more connections than there are attempts in flight, but
-// for those whose dial gets no reply within 250 ms. Redirects are answers and are
-// not followed. To use a proxy or other settings of the transport, see
+// default pool opens no more connections than there are attempts in flight, unless
+// one that it is dialling for does not come within 250 ms. Redirects are answers
+// and are not followed. To use a proxy or other settings of the transport, see
 // [WithHTTPClient].
 //
 // # Testing

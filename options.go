@@ -71,9 +71,9 @@ func WithInsecureHTTP() Option {
 // copied and never changed. With a nil Transport, the pool is this package's.
 //
 // The default pool has room for hundreds of calls in flight, speaks HTTP/2, opens
-// no more connections than there are attempts in flight where it has to speak
-// HTTP/1.1, and uses no proxy; a Transport with Proxy set to
-// [http.ProxyFromEnvironment] does.
+// as many connections as there are attempts in flight where it has to speak
+// HTTP/1.1 (see Connections in the package page), and uses no proxy; a Transport
+// with Proxy set to [http.ProxyFromEnvironment] does.
 // A cold client waits for its first connection, in place of dialling for every
 // call, only where the Transport is an [*http.Transport].
 func WithHTTPClient(client *http.Client) Option {

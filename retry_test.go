@@ -785,19 +785,21 @@ func TestRetryContextEndsInFlight(t *testing.T) {
 			})
 		}
 		// An answer is in hand, though its body is not whole.
-		t.Run(end.name+", in the body of 503", func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				ctx, cancel := end.after(t.Context(), 7*time.Second)
-				defer cancel()
-				transport := retryScript(retryHangInBody(503))
-				client, attempts := retryClient(t, transport)
-				result, err := retryMerge(ctx, client)
-				if !retryIs[*courier.ServerError](err) || !errors.Is(err, end.err) {
-					t.Errorf("%T %v, want a ServerError that wraps %v", err, err, end.err)
-				}
-				wantRetries(t, 1, transport, attempts, result, err)
+		for status, is := range map[int]func(error) bool{503: retryIs[*courier.ServerError], 404: retryIs[*courier.NotFoundError]} {
+			t.Run(fmt.Sprintf("%s, in the body of %d", end.name, status), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) {
+					ctx, cancel := end.after(t.Context(), 7*time.Second)
+					defer cancel()
+					transport := retryScript(retryHangInBody(status))
+					client, attempts := retryClient(t, transport)
+					result, err := retryMerge(ctx, client)
+					if !is(err) || !errors.Is(err, end.err) {
+						t.Errorf("%T %v, want the error of %d, wrapping %v", err, err, status, end.err)
+					}
+					wantRetries(t, 1, transport, attempts, result, err)
+				})
 			})
-		})
+		}
 	}
 }
 

@@ -70,8 +70,8 @@ func (g *Gate) Enter(ctx context.Context) (attempt context.Context, done func(),
 	return ctx, nil, nil
 }
 
-// HTTP2 reports whether the connections are HTTP/2. It is false until that is
-// known.
+// HTTP2 reports whether the first connection after the last cold start was an
+// HTTP/2 one. It is false until there was one.
 func (g *Gate) HTTP2() bool { return g.http2.Load() }
 
 // isWarm reports whether there is a connection, and if so notes its use.

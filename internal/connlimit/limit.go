@@ -14,9 +14,9 @@ import (
 	"time"
 )
 
-// patience is how long a dial waits at the most, in case the connection that its
-// attempt could have never comes: what RFC 8305, section 5, recommends between
-// two attempts to connect.
+// patience is how long a dial waits at the most for one of the connections that
+// are counted: what RFC 8305, section 5, recommends between two attempts to
+// connect.
 const patience = 250 * time.Millisecond
 
 // errNotNeeded is why a dial is given up. No attempt gets to see it: it has
@@ -29,7 +29,8 @@ type Limit struct {
 	// Dial opens a connection.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	// Shared reports whether a connection serves many attempts at once, as over
-	// HTTP/2. Then no dial waits. nil is never.
+	// HTTP/2. Then no dial waits, because it means that those at hand are of no
+	// use. nil is never.
 	Shared func() bool
 
 	mu       sync.Mutex
@@ -41,7 +42,8 @@ type Limit struct {
 // Attempt is one in flight.
 type Attempt struct {
 	limit   *Limit
-	waiting bool // for a connection
+	waiting bool  // for a connection
+	dialled *conn // for the attempt, or nil; it may have got another one
 	gotConn func(httptrace.GotConnInfo)
 	trace   httptrace.ClientTrace
 }
@@ -59,13 +61,18 @@ func (l *Limit) Enter(ctx context.Context, gotConn func(httptrace.GotConnInfo)) 
 	return httptrace.WithClientTrace(context.WithValue(ctx, attemptKey{}, a), &a.trace), a
 }
 
-// Leave says that the attempt has ended.
+// Leave says that the attempt has ended. If it never got a connection, the one
+// that was dialled for it may never come, and is not counted any longer.
 func (a *Attempt) Leave() {
 	a.limit.mu.Lock()
-	defer a.limit.mu.Unlock()
+	waited, dialled := a.waiting, a.dialled
 	a.waiting = false
 	a.limit.attempts--
 	a.limit.wake()
+	a.limit.mu.Unlock()
+	if waited && dialled != nil {
+		dialled.uncount()
+	}
 }
 
 // wants is called by net/http when the attempt needs a connection: once, and again
@@ -86,45 +93,49 @@ func (a *Attempt) has(info httptrace.GotConnInfo) {
 	}
 }
 
-// DialContext opens a connection for an attempt, when there may be another one.
+// DialContext opens a connection for the attempt that ctx comes from, when there
+// may be another one.
 func (l *Limit) DialContext(ctx context.Context, network, address string) (net.Conn, error) {
-	if !l.admit(ctx) {
+	a, ok := ctx.Value(attemptKey{}).(*Attempt)
+	if !ok {
+		return l.Dial(ctx, network, address)
+	}
+	c := &conn{uncount: sync.OnceFunc(func() { l.count(&l.conns, -1) })}
+	if !l.admit(a, c) {
 		return nil, errNotNeeded
 	}
-	c, err := l.Dial(ctx, network, address)
-	if err != nil {
-		l.count(&l.conns, -1)
+	var err error
+	if c.Conn, err = l.Dial(ctx, network, address); err != nil {
+		c.uncount()
 		return nil, err
 	}
-	return &conn{Conn: c, closed: sync.OnceFunc(func() { l.count(&l.conns, -1) })}, nil
+	return c, nil
 }
 
-// admit waits until there may be another connection, and counts it. It is false
-// if the attempt that it is for does not wait for one any more.
-func (l *Limit) admit(ctx context.Context) bool {
+// admit waits until there may be another connection, and counts c as that. It is
+// false if the attempt does not wait for one any more.
+func (l *Limit) admit(a *Attempt, c *conn) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if a, ok := ctx.Value(attemptKey{}).(*Attempt); ok {
-		late := time.After(patience)
-		for patient := true; patient && a.waiting && l.isFull(); {
-			if l.changed == nil {
-				l.changed = make(chan struct{})
-			}
-			changed := l.changed
-			l.mu.Unlock()
-			select {
-			case <-changed:
-			case <-late:
-				patient = false
-			}
-			l.mu.Lock()
+	late := time.After(patience)
+	for patient := true; patient && a.waiting && l.isFull(); {
+		if l.changed == nil {
+			l.changed = make(chan struct{})
 		}
-		if !a.waiting {
-			return false
+		changed := l.changed
+		l.mu.Unlock()
+		select {
+		case <-changed:
+		case <-late:
+			patient = false
 		}
+		l.mu.Lock()
 	}
-	l.conns++
-	return true
+	if a.waiting {
+		a.dialled = c
+		l.conns++
+	}
+	return a.waiting
 }
 
 func (l *Limit) isFull() bool {
@@ -147,13 +158,13 @@ func (l *Limit) wake() {
 	}
 }
 
-// conn is a connection that is counted until it is closed.
+// conn is a connection, or what is to be one, that is counted until it is closed.
 type conn struct {
 	net.Conn
-	closed func()
+	uncount func()
 }
 
 func (c *conn) Close() error {
-	defer c.closed()
+	defer c.uncount()
 	return c.Conn.Close()
 }

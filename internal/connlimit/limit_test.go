@@ -189,6 +189,67 @@ func TestDialForWhatIsSentAgain(t *testing.T) {
 	})
 }
 
+// TestDialHangs has a dial get no reply, as from a node that is gone.
+func TestDialHangs(t *testing.T) {
+	hanging := func(t *testing.T) (limit *connlimit.Limit, first *request, reply func()) {
+		var n network
+		replied := make(chan struct{})
+		limit = &connlimit.Limit{Dial: func(ctx context.Context, protocol, address string) (net.Conn, error) {
+			conn, err := n.dial(ctx, protocol, address)
+			if n.dials.Load() == 1 {
+				<-replied
+			}
+			return conn, err
+		}}
+		first = send(t, limit)
+		if first.over() {
+			t.Fatal("the dial does not hang")
+		}
+		return limit, first, sync.OnceFunc(func() { close(replied) })
+	}
+	t.Run("its attempt timed out", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			limit, first, reply := hanging(t)
+			defer reply()
+			first.Leave()
+			second := send(t, limit)
+			defer second.Leave()
+			if !second.over() || second.err != nil {
+				t.Fatalf("another attempt waits for it, or failed: %v", second.err)
+			}
+			reply()
+			if !first.over() || first.err != nil {
+				t.Fatal(first.err)
+			}
+			first.conn.Close()
+			if second.dial(); second.over() {
+				t.Error("the connection that came late has been counted down twice")
+			}
+		})
+	})
+	t.Run("its attempt got another connection", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			limit, first, reply := hanging(t)
+			defer reply()
+			first.gotConn()
+			first.Leave()
+			second := send(t, limit)
+			defer second.Leave()
+			if second.over() {
+				t.Error("another attempt does not wait for it")
+			}
+		})
+	})
+}
+
+func TestDialForNoAttempt(t *testing.T) {
+	var n network
+	limit := &connlimit.Limit{Dial: n.dial}
+	if conn, err := limit.DialContext(t.Context(), "tcp", "courier.test:80"); conn == nil || err != nil {
+		t.Errorf("connection %v, error %v", conn, err)
+	}
+}
+
 func TestDialShared(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var n network
