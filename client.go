@@ -60,7 +60,7 @@ type core struct {
 	// setHeader sets the headers that every request has.
 	setHeader func(header http.Header, hasBody bool)
 	transport http.RoundTripper
-	gate      *coldstart.Gate  // nil if the transport is no http.Transport
+	gate      *coldstart.Gate  // nil if the transport is no http.Transport, or the scheme http
 	limit     *connlimit.Limit // nil if the transport is the caller's
 	budget    retry.Budget
 	profiles  sync.Pool // of *Profile, for the bodies of requests

@@ -74,8 +74,8 @@ func WithInsecureHTTP() Option {
 // as many connections as there are attempts in flight where it has to speak
 // HTTP/1.1 (see Connections in the package page), and uses no proxy; a Transport
 // with Proxy set to [http.ProxyFromEnvironment] does.
-// A cold client waits for its first connection, in place of dialling for every
-// call, only where the Transport is an [*http.Transport].
+// A cold client waits for its first https connection, in place of dialling for
+// every call, only where the Transport is an [*http.Transport].
 func WithHTTPClient(client *http.Client) Option {
 	return func(c *config) error {
 		if client == nil {

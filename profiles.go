@@ -81,8 +81,8 @@ func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Pr
 // [ProfilesService.Merge].
 //
 // A patch may do something else when it is applied twice. It is retried only
-// when Courier cannot have acted on it: on status 429 and 503, and when no
-// connection could be made.
+// when Courier cannot have acted on it: on status 429 and 503, and when dialling
+// failed.
 func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchOp, opts ...RequestOption) (*Result, error) {
 	body, err := s.core().encode(func(w *jsonobject.Writer) { writePatch(w, ops) })
 	if err != nil {

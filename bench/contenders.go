@@ -77,7 +77,7 @@ func openSDK(baseURL string, transport http.RoundTripper) (*client, error) {
 }
 
 // newPool is the pool of all but the naive: as large as the SDK's, with the same
-// bounds.
+// timeouts, and without its limit of connections and its pings.
 func newPool() *http.Transport {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,

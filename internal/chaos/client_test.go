@@ -18,6 +18,7 @@ import (
 
 	courier "github.com/courier-profiles/courier-go"
 	"github.com/courier-profiles/courier-go/couriertest"
+	"github.com/courier-profiles/courier-go/internal/connlimit"
 )
 
 const (
@@ -85,7 +86,7 @@ func newClient(t *testing.T, n *network, s *server, users []*user, watched bool)
 	for _, u := range users {
 		c.users[u.id] = u
 	}
-	// The client's own pool, with a fiftieth of its times.
+	// As the client's own pool, with a fiftieth of its times.
 	pool := &http.Transport{
 		DialContext:         n.dial,
 		ForceAttemptHTTP2:   true,
@@ -100,8 +101,13 @@ func newClient(t *testing.T, n *network, s *server, users []*user, watched bool)
 		pool.TLSClientConfig.RootCAs.AddCert(certificate)
 	}
 	var transport http.RoundTripper = pool
+	if s.Certificate() == nil {
+		limit := &connlimit.Limit{Dial: n.dial}
+		pool.DialContext = limit.DialContext
+		transport = limited{pool, limit}
+	}
 	if watched {
-		transport = watcher{pool, c}
+		transport = watcher{transport, pool.CloseIdleConnections, c}
 	}
 	observe := func(_ context.Context, a courier.Attempt) {
 		c.ends(a)
@@ -123,18 +129,50 @@ func newClient(t *testing.T, n *network, s *server, users []*user, watched bool)
 	return c
 }
 
+// limited has the limit that the client's own pool has over HTTP/1.1.
+type limited struct {
+	*http.Transport
+	limit *connlimit.Limit
+}
+
+func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx, attempt := l.limit.Enter(req.Context(), nil)
+	resp, err := l.Transport.RoundTrip(req.WithContext(ctx))
+	if err != nil {
+		attempt.Leave()
+		return nil, err
+	}
+	resp.Body = limitedBody{resp.Body, attempt}
+	return resp, nil
+}
+
+// limitedBody is the end of the attempt when it is closed, which the client does
+// once.
+type limitedBody struct {
+	io.ReadCloser
+	attempt *connlimit.Attempt
+}
+
+func (b limitedBody) Close() error {
+	defer b.attempt.Leave()
+	return b.ReadCloser.Close()
+}
+
 // watcher looks at every attempt before it is sent. The client does without its
 // rules for cold connections when it has a transport that it does not know.
 type watcher struct {
-	*http.Transport
-	client *client
+	http.RoundTripper
+	closeIdle func()
+	client    *client
 }
+
+func (w watcher) CloseIdleConnections() { w.closeIdle() }
 
 func (w watcher) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := w.client.starts(req); err != nil {
 		return nil, err
 	}
-	return w.Transport.RoundTrip(req)
+	return w.RoundTripper.RoundTrip(req)
 }
 
 // starts notes an attempt that starts. The context of an attempt ends with it,

@@ -1,5 +1,5 @@
 // Package connlimit keeps an HTTP/1.1 pool from opening more connections than
-// there are attempts in flight. net/http dials for an attempt that finds no idle
+// there are attempts in flight, as long as those it dials for come. net/http dials for an attempt that finds no idle
 // connection, and goes on dialling when that attempt is given another one, which
 // has become free first. The connection that it dials for then is one too many,
 // and the next attempt, which comes before it is there, dials again.
@@ -35,7 +35,7 @@ type Limit struct {
 
 	mu       sync.Mutex
 	attempts int           // in flight
-	conns    int           // open, or being dialled
+	conns    int           // open, or being dialled for an attempt that has not ended without it
 	changed  chan struct{} // closed when the dials that wait have to look again; nil if none does
 }
 
@@ -158,7 +158,8 @@ func (l *Limit) wake() {
 	}
 }
 
-// conn is a connection, or what is to be one, that is counted until it is closed.
+// conn is a connection, or what is to be one. It is counted until it is closed, or
+// until its attempt ends without any.
 type conn struct {
 	net.Conn
 	uncount func()
