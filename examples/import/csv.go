@@ -156,12 +156,16 @@ func (c *csvSource) fit(r *original, cells []string) (problem string) {
 		return `the row has cells and a text: fill in the cells, or mend the text, and empty the other`
 	}
 	// The row that is in the text.
-	spans, n, found := split([]byte(r.text), c.comma, true, nil)
-	cells = cutOut(r.text, spans)
+	line := r.text
+	if strings.HasSuffix(line, "\r") {
+		line += "\r\n" // for it was not the end of the line, and must not be one now
+	}
+	spans, n, found := split([]byte(line), c.comma, true, nil)
+	cells = cutOut(line, spans)
 	switch {
 	case found != whole:
 		return string(found)
-	case n < len(r.text):
+	case n < len(line):
 		return "the text holds more than one row"
 	}
 	if problem := checkWidth(cells, own); problem != "" {
