@@ -1,8 +1,9 @@
 // Package connlimit keeps an HTTP/1.1 pool from opening more connections than
-// there are attempts in flight, as long as those it dials for come. net/http dials for an attempt that finds no idle
-// connection, and goes on dialling when that attempt is given another one, which
-// has become free first. The connection that it dials for then is one too many,
-// and the next attempt, which comes before it is there, dials again.
+// there are attempts in flight, as long as those it dials for come. net/http dials
+// for an attempt that finds no idle connection, and goes on dialling when that
+// attempt is given another one, which has become free first. The connection that
+// it dials for then is one too many, and the next attempt, which comes before it
+// is there, dials again.
 package connlimit
 
 import (

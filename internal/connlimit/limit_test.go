@@ -111,7 +111,7 @@ func TestDial(t *testing.T) {
 				first.gotConn()
 				first.Leave()
 				late := send(t, limit)
-				defer late.Leave()
+				defer time.Sleep(time.Second) // a dial that still waits does not wait for longer
 				if late.over() {
 					t.Fatal("another connection for one attempt")
 				}
@@ -191,15 +191,19 @@ func TestDialForWhatIsSentAgain(t *testing.T) {
 
 // TestDialHangs has a dial get no reply, as from a node that is gone.
 func TestDialHangs(t *testing.T) {
-	hanging := func(t *testing.T) (limit *connlimit.Limit, first *request, reply func()) {
+	hanging := func(t *testing.T, err error) (limit *connlimit.Limit, first *request, reply func()) {
 		var n network
 		replied := make(chan struct{})
 		limit = &connlimit.Limit{Dial: func(ctx context.Context, protocol, address string) (net.Conn, error) {
-			conn, err := n.dial(ctx, protocol, address)
-			if n.dials.Load() == 1 {
-				<-replied
+			conn, _ := n.dial(ctx, protocol, address)
+			if n.dials.Load() > 1 {
+				return conn, nil
 			}
-			return conn, err
+			<-replied
+			if err != nil {
+				return nil, err
+			}
+			return conn, nil
 		}}
 		first = send(t, limit)
 		if first.over() {
@@ -209,7 +213,7 @@ func TestDialHangs(t *testing.T) {
 	}
 	t.Run("its attempt timed out", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			limit, first, reply := hanging(t)
+			limit, first, reply := hanging(t, nil)
 			defer reply()
 			first.Leave()
 			second := send(t, limit)
@@ -229,7 +233,7 @@ func TestDialHangs(t *testing.T) {
 	})
 	t.Run("its attempt got another connection", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
-			limit, first, reply := hanging(t)
+			limit, first, reply := hanging(t, nil)
 			defer reply()
 			first.gotConn()
 			first.Leave()
@@ -237,6 +241,19 @@ func TestDialHangs(t *testing.T) {
 			defer second.Leave()
 			if second.over() {
 				t.Error("another attempt does not wait for it")
+			}
+		})
+	})
+	t.Run("its attempt got another connection, and it fails", func(t *testing.T) {
+		synctest.Test(t, func(t *testing.T) {
+			limit, first, reply := hanging(t, errors.New("no route to host"))
+			defer reply()
+			first.gotConn()
+			first.Leave()
+			second := send(t, limit)
+			defer second.Leave()
+			if reply(); !second.over() || second.err != nil {
+				t.Errorf("another attempt waits for it, or failed: %v", second.err)
 			}
 		})
 	})
@@ -286,8 +303,37 @@ func (l listener) Accept() (net.Conn, error) {
 	}
 	return conn, nil
 }
+
 func (l listener) Close() error   { close(l); return nil }
 func (l listener) Addr() net.Addr { return &net.TCPAddr{} }
+
+// roundTrip sends a request through the pool, and reads the answer.
+func roundTrip(ctx context.Context, pool *http.Transport, url string) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
+	if err != nil {
+		return err
+	}
+	resp, err := pool.RoundTrip(req)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close()
+	_, err = io.Copy(io.Discard, resp.Body)
+	return err
+}
+
+// inParallel has callers make calls, one after the other each.
+func inParallel(callers, calls int, call func()) {
+	var wg sync.WaitGroup
+	for range callers {
+		wg.Go(func() {
+			for range calls {
+				call()
+			}
+		})
+	}
+	wg.Wait()
+}
 
 // TestPool counts the connections of a net/http pool. They come one after the
 // other, so that calls are over, and others there, before the last one has come.
@@ -315,36 +361,17 @@ func TestPool(t *testing.T) {
 				}}
 				pool := &http.Transport{DialContext: limit.DialContext, MaxIdleConnsPerHost: 1024}
 				defer pool.CloseIdleConnections()
-				call := func() error {
+				inParallel(callers, calls, func() {
 					ctx := t.Context()
 					if tt.limited {
 						counted, attempt := limit.Enter(ctx, nil)
 						defer attempt.Leave()
 						ctx = counted
 					}
-					req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://courier.test/base/v1", http.NoBody)
-					if err != nil {
-						return err
+					if err := roundTrip(ctx, pool, "http://courier.test/base/v1"); err != nil {
+						t.Error(err)
 					}
-					resp, err := pool.RoundTrip(req)
-					if err != nil {
-						return err
-					}
-					defer resp.Body.Close()
-					_, err = io.Copy(io.Discard, resp.Body)
-					return err
-				}
-				var wg sync.WaitGroup
-				for range callers {
-					wg.Go(func() {
-						for range calls {
-							if err := call(); err != nil {
-								t.Error(err)
-							}
-						}
-					})
-				}
-				wg.Wait()
+				})
 				time.Sleep(time.Second) // what is still dialled
 				if got := dials.Load(); (got <= callers) != tt.limited {
 					t.Errorf("%d callers have made %d connections", callers, got)
@@ -431,35 +458,15 @@ func TestPoolFaults(t *testing.T) {
 					return conn, nil
 				}}
 				pool := &http.Transport{DialContext: limit.DialContext, TLSHandshakeTimeout: 2 * time.Second}
-				call := func() {
+				inParallel(callers, calls, func() {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					defer cancel()
 					ctx, attempt := limit.Enter(ctx, nil)
 					defer attempt.Leave()
-					req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, http.NoBody)
-					if err != nil {
-						t.Error(err)
-						return
+					if err := roundTrip(ctx, pool, url); err != nil && strings.Contains(err.Error(), "not needed") {
+						t.Error("the error of a dial that was given up has reached an attempt")
 					}
-					resp, err := pool.RoundTrip(req)
-					if err != nil {
-						if strings.Contains(err.Error(), "not needed") {
-							t.Error("the error of a dial that was given up has reached an attempt")
-						}
-						return
-					}
-					_, _ = io.Copy(io.Discard, resp.Body)
-					resp.Body.Close()
-				}
-				var wg sync.WaitGroup
-				for range callers {
-					wg.Go(func() {
-						for range calls {
-							call()
-						}
-					})
-				}
-				wg.Wait()
+				})
 				time.Sleep(10 * time.Second) // what is still dialled, or in its handshake
 				pool.CloseIdleConnections()
 				synctest.Wait()
