@@ -13,7 +13,7 @@ import (
 // An update of MergeAll costs what a Merge does, and little more; the race
 // detector adds some of its own.
 func TestMergeAllAllocations(t *testing.T) {
-	const updates, most = 20_000, 26
+	const updates, most = 20_000, 31
 	client, err := courier.NewClient(coreKey, courier.WithHTTPClient(&http.Client{Transport: memoryTransport{success}}))
 	if err != nil {
 		t.Fatal(err)

@@ -21,8 +21,8 @@ func TestMergeAllocations(t *testing.T) {
 		profile func() courier.Profile
 		most    float64
 	}{
-		{"2 fields", twoFields, 22},
-		{"20 fields", twentyFields, 24},
+		{"2 fields", twoFields, 28},
+		{"20 fields", twentyFields, 38},
 	} {
 		got := testing.AllocsPerRun(500, func() {
 			if _, err := client.Profiles.Merge(t.Context(), "user-1", test.profile()); err != nil {

@@ -279,7 +279,7 @@ func (r *mergeRun) take(userID string, profile Profile) bool {
 	if ended := endOf(r.waits); ended != nil {
 		u.Err = &ConnectionError{Operation: mergeProfile.name, Err: ended}
 	} else {
-		u.body, u.Err = r.core.encodeProfile(profile)
+		u.body, u.Err = encode(&profileBody{plainProfile(profile)})
 	}
 
 	r.mu.Lock()

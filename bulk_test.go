@@ -626,13 +626,13 @@ func TestMergeAllInvalidUpdates(t *testing.T) {
 		}{
 			{"ada", good, ""},
 			{"", good, "userID"},
-			{"ada", courier.Profile{Nickname: courier.Set("\xff")}, "nickname"},
+			{"ada", courier.Profile{Nickname: courier.Set("\xff")}, "profile.nickname"},
 			{".", good, "userID"},
 			{"ada", good, ""},
 			{"..", good, "userID"},
 			{"", good, "userID"},
-			{"bob", courier.Profile{Extra: map[string]any{"f": func() {}}}, "Extra"},
-			{"bob", courier.Profile{Nickname: courier.Set("0"), Extra: map[string]any{"nickname": 1}}, "nickname"},
+			{"bob", courier.Profile{Extra: map[string]any{"f": func() {}}}, "profile"},
+			{"bob", courier.Profile{Nickname: courier.Set("0"), Extra: map[string]any{"nickname": 1}}, "profile.nickname"},
 			{"bob", good, ""},
 		}
 		updates := func(yield func(string, courier.Profile) bool) {

@@ -3,250 +3,153 @@ package courier
 import (
 	"slices"
 
-	"github.com/courier-profiles/courier-go/internal/jsonobject"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The channel objects of a profile, from the API reference of Courier's
-// Profiles API. Each is made like [Profile]: a Field for every known member,
-// and Extra for the rest.
+// The channel objects of a profile, from the Profiles API reference and Courier's
+// provider guides. Each is built like Profile: a Field for every documented member, and
+// Extra for the members that have no field.
 
-// Airship addresses a user of Airship.
+// Airship addresses a user of Airship. For its JSON by itself, see [Address].
 type Airship struct {
-	Audience    Field[AirshipAudience]
-	DeviceTypes Field[[]string] // such as ios, android
-	Extra       map[string]any  // the other members
+	Audience    Field[AirshipAudience] `json:"audience,omitzero"`
+	DeviceTypes Field[[]string]        `json:"device_types,omitzero"` // such as ios, android
+	Extra       map[string]any         `json:",embed"`
 }
 
-func (a *Airship) visit(v jsonobject.Visitor) {
-	v.Extra(&a.Extra)
-	v.Field("audience", value(&a.Audience))
-	v.Field("device_types", value(&a.DeviceTypes))
-}
-
-// MarshalJSON writes the members that are there.
-func (a Airship) MarshalJSON() ([]byte, error) { return marshal(&a) }
-
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (a *Airship) UnmarshalJSON(text []byte) error { return unmarshal(text, a) }
-
-// AirshipAudience says whom Airship reaches.
+// AirshipAudience is the recipient of an [Airship] message.
 type AirshipAudience struct {
-	NamedUser Field[string]
-	Extra     map[string]any // the other members
+	NamedUser Field[string]  `json:"named_user,omitzero"`
+	Extra     map[string]any `json:",embed"`
 }
 
-func (a *AirshipAudience) visit(v jsonobject.Visitor) {
-	v.Extra(&a.Extra)
-	v.Field("named_user", value(&a.NamedUser))
+// APN addresses devices by their tokens of the Apple Push Notification service. A
+// profile from before this object may hold a bare string, which the provider rejects;
+// it is read as a [Field.Mismatch]. Courier recommends its Device Tokens API, which is
+// not part of this package. For its JSON by itself, see [Address].
+type APN struct {
+	Token  Field[string]  `json:"token,omitzero"`
+	Tokens Field[Tokens]  `json:"tokens,omitzero"`
+	Extra  map[string]any `json:",embed"`
 }
 
-// MarshalJSON writes the members that are there.
-func (a AirshipAudience) MarshalJSON() ([]byte, error) { return marshal(&a) }
+// AWSSNS addresses a target of Amazon SNS. For its JSON by itself, see [Address].
+type AWSSNS struct {
+	TargetARN Field[string]  `json:"target_arn,omitzero"`
+	Extra     map[string]any `json:",embed"`
+}
 
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (a *AirshipAudience) UnmarshalJSON(text []byte) error { return unmarshal(text, a) }
-
-// Discord addresses a channel, or a user directly: set one of the two.
+// Discord addresses either a channel or a user: set one of the two. For its JSON by itself,
+// see [Address].
 type Discord struct {
-	ChannelID Field[string]
-	UserID    Field[string]
-	Extra     map[string]any // the other members
+	ChannelID Field[string]  `json:"channel_id,omitzero"`
+	UserID    Field[string]  `json:"user_id,omitzero"`
+	Extra     map[string]any `json:",embed"`
 }
 
-func (d *Discord) visit(v jsonobject.Visitor) {
-	v.Extra(&d.Extra)
-	v.Field("channel_id", value(&d.ChannelID))
-	v.Field("user_id", value(&d.UserID))
-}
-
-// MarshalJSON writes the members that are there.
-func (d Discord) MarshalJSON() ([]byte, error) { return marshal(&d) }
-
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (d *Discord) UnmarshalJSON(text []byte) error { return unmarshal(text, d) }
-
-// Expo addresses devices by the push tokens of Expo: set one of the two.
+// Expo addresses devices by their Expo push tokens. Courier merges Token and Tokens, so
+// set either or both. For its JSON by itself, see [Address].
 type Expo struct {
-	Token  Field[string]
-	Tokens Field[Tokens]
-	Extra  map[string]any // the other members
+	Token  Field[string]  `json:"token,omitzero"`
+	Tokens Field[Tokens]  `json:"tokens,omitzero"`
+	Extra  map[string]any `json:",embed"`
 }
 
-func (e *Expo) visit(v jsonobject.Visitor) {
-	v.Extra(&e.Extra)
-	v.Field("token", value(&e.Token))
-	v.Field("tokens", value(&e.Tokens))
-}
-
-// MarshalJSON writes the members that are there.
-func (e Expo) MarshalJSON() ([]byte, error) { return marshal(&e) }
-
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (e *Expo) UnmarshalJSON(text []byte) error { return unmarshal(text, e) }
-
-// Intercom addresses a contact in Intercom.
+// Intercom addresses a contact in Intercom. For its JSON by itself, see [Address].
 type Intercom struct {
-	From  Field[string] // id of the sending admin
-	To    Field[IntercomRecipient]
-	Extra map[string]any // the other members
+	From  Field[string]            `json:"from,omitzero"` // ID of the admin who sends
+	To    Field[IntercomRecipient] `json:"to,omitzero"`
+	Extra map[string]any           `json:",embed"`
 }
 
-func (i *Intercom) visit(v jsonobject.Visitor) {
-	v.Extra(&i.Extra)
-	v.Field("from", value(&i.From))
-	v.Field("to", value(&i.To))
-}
-
-// MarshalJSON writes the members that are there.
-func (i Intercom) MarshalJSON() ([]byte, error) { return marshal(&i) }
-
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (i *Intercom) UnmarshalJSON(text []byte) error { return unmarshal(text, i) }
-
-// IntercomRecipient names a contact of Intercom.
+// IntercomRecipient is a contact in [Intercom].
 type IntercomRecipient struct {
-	ID    Field[string]
-	Extra map[string]any // the other members
+	ID    Field[string]  `json:"id,omitzero"`
+	Extra map[string]any `json:",embed"`
 }
 
-func (i *IntercomRecipient) visit(v jsonobject.Visitor) {
-	v.Extra(&i.Extra)
-	v.Field("id", value(&i.ID))
+// MagicBell addresses a user of MagicBell. For its JSON by itself, see [Address].
+type MagicBell struct {
+	ExternalID Field[string]  `json:"external_id,omitzero"`
+	Extra      map[string]any `json:",embed"`
 }
 
-// MarshalJSON writes the members that are there.
-func (i IntercomRecipient) MarshalJSON() ([]byte, error) { return marshal(&i) }
-
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (i *IntercomRecipient) UnmarshalJSON(text []byte) error { return unmarshal(text, i) }
-
-// MSTeams addresses a user or a channel of Microsoft Teams: TenantID and
-// ServiceURL with one of UserID, Email, ChannelID and ConversationID, or with
-// ChannelName and TeamID.
+// MSTeams addresses a user, channel, or conversation of Microsoft Teams. Set at least
+// one of TenantID and ServiceURL (both for ConversationID), and with them one of UserID,
+// Email, ChannelID, and ConversationID, or both ChannelName and TeamID. For its JSON
+// by itself, see [Address].
 type MSTeams struct {
-	TenantID       Field[string]
-	ServiceURL     Field[string] // URL
-	UserID         Field[string]
-	Email          Field[string]
-	ChannelID      Field[string]
-	ConversationID Field[string]
-	ChannelName    Field[string]
-	TeamID         Field[string]
-	Extra          map[string]any // the other members
+	TenantID       Field[string]  `json:"tenant_id,omitzero"`
+	ServiceURL     Field[string]  `json:"service_url,omitzero"`
+	UserID         Field[string]  `json:"user_id,omitzero"`
+	Email          Field[string]  `json:"email,omitzero"`
+	ChannelID      Field[string]  `json:"channel_id,omitzero"`
+	ConversationID Field[string]  `json:"conversation_id,omitzero"`
+	ChannelName    Field[string]  `json:"channel_name,omitzero"` // with TeamID
+	TeamID         Field[string]  `json:"team_id,omitzero"`      // with ChannelName
+	Extra          map[string]any `json:",embed"`
 }
 
-func (m *MSTeams) visit(v jsonobject.Visitor) {
-	v.Extra(&m.Extra)
-	v.Field("tenant_id", value(&m.TenantID))
-	v.Field("service_url", value(&m.ServiceURL))
-	v.Field("user_id", value(&m.UserID))
-	v.Field("email", value(&m.Email))
-	v.Field("channel_id", value(&m.ChannelID))
-	v.Field("conversation_id", value(&m.ConversationID))
-	v.Field("channel_name", value(&m.ChannelName))
-	v.Field("team_id", value(&m.TeamID))
+// PagerDuty addresses a service of PagerDuty. For its JSON by itself, see [Address].
+type PagerDuty struct {
+	RoutingKey Field[string]  `json:"routing_key,omitzero"` // a secret
+	Extra      map[string]any `json:",embed"`
 }
 
-// MarshalJSON writes the members that are there.
-func (m MSTeams) MarshalJSON() ([]byte, error) { return marshal(&m) }
+// Pusher addresses a channel of Pusher. For its JSON by itself, see [Address].
+type Pusher struct {
+	Channel Field[string]  `json:"channel,omitzero"`
+	Extra   map[string]any `json:",embed"`
+}
 
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (m *MSTeams) UnmarshalJSON(text []byte) error { return unmarshal(text, m) }
-
-// Slack addresses a user or a channel of Slack: AccessToken with one of Channel,
-// Email and UserID, or IncomingWebhook alone.
+// Slack addresses a user or a channel of Slack. Set either AccessToken with one of
+// Channel, Email, and UserID, or IncomingWebhook alone. For its JSON by itself,
+// see [Address].
 type Slack struct {
-	AccessToken     Field[string] // a secret
-	Channel         Field[string]
-	Email           Field[string]
-	UserID          Field[string]
-	IncomingWebhook Field[SlackIncomingWebhook]
-	Extra           map[string]any // the other members
+	AccessToken     Field[string]               `json:"access_token,omitzero"` // a secret
+	Channel         Field[string]               `json:"channel,omitzero"`
+	Email           Field[string]               `json:"email,omitzero"`
+	UserID          Field[string]               `json:"user_id,omitzero"`
+	IncomingWebhook Field[SlackIncomingWebhook] `json:"incoming_webhook,omitzero"`
+	Extra           map[string]any              `json:",embed"`
 }
 
-func (s *Slack) visit(v jsonobject.Visitor) {
-	v.Extra(&s.Extra)
-	v.Field("access_token", value(&s.AccessToken))
-	v.Field("channel", value(&s.Channel))
-	v.Field("email", value(&s.Email))
-	v.Field("user_id", value(&s.UserID))
-	v.Field("incoming_webhook", value(&s.IncomingWebhook))
-}
-
-// MarshalJSON writes the members that are there.
-func (s Slack) MarshalJSON() ([]byte, error) { return marshal(&s) }
-
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (s *Slack) UnmarshalJSON(text []byte) error { return unmarshal(text, s) }
-
-// SlackIncomingWebhook is an incoming webhook of Slack.
+// SlackIncomingWebhook is an incoming webhook of [Slack].
 type SlackIncomingWebhook struct {
-	URL   Field[string]  // a secret
-	Extra map[string]any // the other members
+	URL   Field[string]  `json:"url,omitzero"` // a secret
+	Extra map[string]any `json:",embed"`
 }
 
-func (s *SlackIncomingWebhook) visit(v jsonobject.Visitor) {
-	v.Extra(&s.Extra)
-	v.Field("url", value(&s.URL))
+// Viber addresses a user of Viber. For its JSON by itself, see [Address].
+type Viber struct {
+	Receiver Field[string]  `json:"receiver,omitzero"`
+	Extra    map[string]any `json:",embed"`
 }
 
-// MarshalJSON writes the members that are there.
-func (s SlackIncomingWebhook) MarshalJSON() ([]byte, error) { return marshal(&s) }
-
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (s *SlackIncomingWebhook) UnmarshalJSON(text []byte) error { return unmarshal(text, s) }
-
-// Webhook has Courier call an address of yours.
+// Webhook makes Courier call a URL of yours. For its JSON by itself, see [Address].
 type Webhook struct {
-	URL            Field[string]
-	Method         Field[string] // POST or GET
-	Headers        Field[map[string]string]
-	Authentication Field[WebhookAuthentication]
-	Profile        Field[string]  // limited or expanded: how much of the profile is sent along
-	Extra          map[string]any // the other members
+	URL            Field[string]                `json:"url,omitzero"`
+	Method         Field[string]                `json:"method,omitzero"` // POST, PUT, or GET: Courier's documents differ on the last two
+	Headers        Field[map[string]string]     `json:"headers,omitzero"`
+	Authentication Field[WebhookAuthentication] `json:"authentication,omitzero"`
+	Profile        Field[string]                `json:"profile,omitzero"` // how much of the profile is sent: limited or expanded
+	Extra          map[string]any               `json:",embed"`
 }
 
-func (h *Webhook) visit(v jsonobject.Visitor) {
-	v.Extra(&h.Extra)
-	v.Field("url", value(&h.URL))
-	v.Field("method", value(&h.Method))
-	v.Field("headers", value(&h.Headers))
-	v.Field("authentication", value(&h.Authentication))
-	v.Field("profile", value(&h.Profile))
-}
-
-// MarshalJSON writes the members that are there.
-func (h Webhook) MarshalJSON() ([]byte, error) { return marshal(&h) }
-
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (h *Webhook) UnmarshalJSON(text []byte) error { return unmarshal(text, h) }
-
-// WebhookAuthentication says how Courier authenticates itself to a [Webhook].
+// WebhookAuthentication is how Courier authenticates to a [Webhook].
 type WebhookAuthentication struct {
-	Mode     Field[string]  // none, basic or bearer
-	Username Field[string]  // for basic
-	Password Field[string]  // for basic
-	Token    Field[string]  // for bearer
-	Extra    map[string]any // the other members
+	Mode     Field[string]  `json:"mode,omitzero"`     // none, basic, or bearer
+	Username Field[string]  `json:"username,omitzero"` // for basic
+	Password Field[string]  `json:"password,omitzero"` // for basic; a secret
+	Token    Field[string]  `json:"token,omitzero"`    // for bearer; a secret
+	Extra    map[string]any `json:",embed"`
 }
 
-func (h *WebhookAuthentication) visit(v jsonobject.Visitor) {
-	v.Extra(&h.Extra)
-	v.Field("mode", value(&h.Mode))
-	v.Field("username", value(&h.Username))
-	v.Field("password", value(&h.Password))
-	v.Field("token", value(&h.Token))
-}
-
-// MarshalJSON writes the members that are there.
-func (h WebhookAuthentication) MarshalJSON() ([]byte, error) { return marshal(&h) }
-
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (h *WebhookAuthentication) UnmarshalJSON(text []byte) error { return unmarshal(text, h) }
-
-// Tokens is one device token or several, in the form in which it was made or
-// read: Courier takes a string, an array of strings and, for Expo, an array of
-// {"token": …} objects. An array that mixes them does not fit, and is in Extra.
+// Tokens is one device token or several. Courier accepts a string, an array of strings,
+// and for Expo an array of {"token": …} objects; Tokens keeps the form in which it was
+// created or read. Anything else, such as an array that mixes the two, is a
+// [Field.Mismatch].
 type Tokens struct {
 	list []string
 	form tokensForm
@@ -260,57 +163,68 @@ const (
 	formObjects
 )
 
-// Token returns one token, written as a string.
+// Token returns one device token, written as a string.
 func Token(token string) Tokens { return Tokens{list: []string{token}, form: formString} }
 
-// TokenList returns any number of tokens, written as an array of strings.
+// TokenList returns any number of device tokens, written as an array of strings.
 func TokenList(tokens ...string) Tokens { return Tokens{list: slices.Clone(tokens)} }
 
-// All returns the tokens, however they are written.
+// All returns the device tokens, in whatever form they are written.
 func (t Tokens) All() []string { return slices.Clone(t.list) }
 
+// tokenObject is the form of older Expo profiles.
+type tokenObject struct {
+	Token *string `json:"token"` // nil only if it was missing or null
+}
+
 // MarshalJSON writes the tokens in their form.
-func (t Tokens) MarshalJSON() ([]byte, error) { return marshal(&t) }
+func (t Tokens) MarshalJSON() ([]byte, error) { return encode(&t) }
 
-// UnmarshalJSON reads a string, an array of strings or one of {"token": …}
-// objects.
-func (t *Tokens) UnmarshalJSON(text []byte) error { return unmarshal(text, t) }
+// UnmarshalJSON reads a string, an array of strings, or an array of {"token": …} objects.
+func (t *Tokens) UnmarshalJSON(text []byte) error { return decode(text, t) }
 
-func (t *Tokens) writeJSON(w *jsonobject.Writer) {
-	switch {
-	case t.form == formString && len(t.list) == 1:
-		w.String(t.list[0])
-	case t.form == formObjects:
-		jsonobject.List(w, t.list, func(token string) {
-			w.Raw(`{"token":`)
-			w.String(token)
-			w.Raw("}")
-		})
-	default:
-		jsonobject.List(w, t.list, w.String)
+// MarshalJSONTo is [Tokens.MarshalJSON] for encoding/json/v2.
+func (t Tokens) MarshalJSONTo(enc *jsontext.Encoder) error {
+	switch t.form {
+	case formString:
+		return json.MarshalEncode(enc, &t.list[0], writing)
+	case formObjects:
+		objects := make([]tokenObject, len(t.list))
+		for i := range t.list {
+			objects[i].Token = &t.list[i]
+		}
+		return json.MarshalEncode(enc, objects, writing)
 	}
+	return json.MarshalEncode(enc, &t.list, writing)
 }
 
-func (t *Tokens) readJSON(r *jsonobject.Reader) bool {
-	if token, ok := r.String(); ok {
+// UnmarshalJSONFrom is [Tokens.UnmarshalJSON] for encoding/json/v2.
+func (t *Tokens) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*t = Tokens{}
+	raw, err := readRaw(dec)
+	if err != nil {
+		return err
+	}
+	if raw.Kind() == '"' {
+		token, ok := unquote(raw)
+		if !ok {
+			return errNotText
+		}
 		*t = Token(token)
-		return true
+		return nil
 	}
-	start := *r
-	if list, ok := readList(r, (*jsonobject.Reader).String); ok {
-		*t = Tokens{list: list}
-		return true
+	if json.Unmarshal(raw, &t.list, reading) == nil {
+		return nil
 	}
-	*r = start
-	list, ok := readList(r, readTokenObject)
-	*t = Tokens{list: list, form: formObjects}
-	return ok
-}
-
-// readTokenObject reads {"token": …} with no other member.
-func readTokenObject(r *jsonobject.Reader) (string, bool) {
-	value, ok := r.Any()
-	members, isObject := value.(map[string]any)
-	token, isText := members["token"].(string)
-	return token, ok && isObject && isText && len(members) == 1
+	var objects []tokenObject
+	// A member that Tokens cannot keep makes it a mismatch, which keeps all of it.
+	err = json.Unmarshal(raw, &objects, reading, json.RejectUnknownMembers(true))
+	*t = Tokens{form: formObjects}
+	for _, object := range objects {
+		if object.Token == nil {
+			return errNotText
+		}
+		t.list = append(t.list, *object.Token)
+	}
+	return err
 }

@@ -19,7 +19,6 @@ import (
 
 	"github.com/courier-profiles/courier-go/internal/coldstart"
 	"github.com/courier-profiles/courier-go/internal/connlimit"
-	"github.com/courier-profiles/courier-go/internal/jsonobject"
 	"github.com/courier-profiles/courier-go/internal/retry"
 )
 
@@ -34,7 +33,7 @@ const userAgent = "courier-profiles-go/0.1.0"
 
 // How much of an answer is read, in bytes.
 const (
-	maxSuccess = 4 << 20
+	maxSuccess = 8 << 20
 	maxError   = 1 << 20
 )
 
@@ -63,8 +62,6 @@ type core struct {
 	gate      *coldstart.Gate  // nil if the transport is no http.Transport, or the scheme http
 	limit     *connlimit.Limit // nil if the transport is the caller's
 	budget    retry.Budget
-	profiles  sync.Pool // of *Profile, for the bodies of requests
-	writers   sync.Pool // of *jsonobject.Writer, for the same
 	buffers   sync.Pool // of *bytes.Buffer, for the bodies of answers
 }
 
@@ -90,8 +87,6 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	c.base = base
 	c.setTransport()
 	c.setHeader = headerSetter(apiKey, c.userAgent)
-	c.profiles.New = func() any { return new(Profile) }
-	c.writers.New = func() any { return new(jsonobject.Writer) }
 	c.buffers.New = func() any { return new(bytes.Buffer) }
 	shared := func() *core { return c }
 	return &Client{
@@ -199,7 +194,7 @@ type operation struct {
 
 // answer is what a success is read into.
 type answer interface {
-	readJSON(r *jsonobject.Reader) bool
+	read(text []byte) error
 	response() *Response
 }
 
@@ -220,13 +215,12 @@ type call struct {
 	// Values in place of pointers: all of it is one allocation.
 	url     url.URL
 	limited io.LimitedReader
-	reader  jsonobject.Reader
 
 	attempts int
 	started  time.Time // of the last attempt, as all up to err
 	status   int       // 0 if no whole answer came
 	header   http.Header
-	text     string // the body of the answer
+	text     []byte // the body of the answer
 	tooLong  bool   // the body of the answer goes on behind text
 	cutOff   bool   // the body of the answer ended in an error
 	err      error  // why no whole answer came
@@ -349,7 +343,7 @@ func (k *call) ready(ctx context.Context, wait time.Duration) error {
 func (k *call) attempt(ctx context.Context) {
 	k.attempts++
 	k.started = time.Now()
-	k.status, k.header, k.text, k.tooLong, k.cutOff = 0, nil, "", false, false
+	k.status, k.header, k.text, k.tooLong, k.cutOff = 0, nil, nil, false, false
 	attempt := ctx
 	if k.run != nil {
 		attempt = k.run.ctx // that the run ends does not cut off what is being sent
@@ -453,7 +447,7 @@ func (k *call) readAnswer(resp *http.Response) error {
 	k.status, k.header = resp.StatusCode, resp.Header
 	k.retryAfter, k.hasRetryAfter = retry.After(k.header, time.Now())
 	k.tooLong = buffer.Len() > limit
-	k.text = string(buffer.Next(limit))
+	k.text = bytes.Clone(buffer.Next(limit))
 	if buffer.Cap() <= maxPooled {
 		k.core.buffers.Put(buffer)
 	}
@@ -568,7 +562,7 @@ func (k *call) failure(ctx context.Context) error {
 		RequestID:  response.RequestID,
 		Attempts:   k.attempts,
 		Header:     k.header,
-		Body:       []byte(k.text),
+		Body:       k.text,
 		ended:      k.ended,
 	}
 	e.readBody(k.sentText)
@@ -589,19 +583,18 @@ func (k *call) sentText() string {
 // decode reads the answer into the result.
 func (k *call) decode() error {
 	*k.result.response() = newResponse(k.status, k.header, k.attempts)
-	err := errTooLong
+	var err error = errTooLong
 	if !k.tooLong {
-		k.reader = jsonobject.NewReader(k.text)
-		if k.result.readJSON(&k.reader) && k.reader.AtEnd() {
-			return nil
-		}
-		err = readError(&k.reader)
+		err = k.result.read(k.text)
+	}
+	if err == nil {
+		return nil
 	}
 	return &UnexpectedResponseError{
 		Operation:  k.op.name,
 		StatusCode: k.status,
 		Header:     k.header,
-		Body:       []byte(k.text),
+		Body:       k.text,
 		Err:        err,
 	}
 }
@@ -613,19 +606,4 @@ func (c *core) write(ctx context.Context, op *operation, userID string, body []b
 		return nil, err
 	}
 	return result, nil
-}
-
-// encode returns what write writes, in memory of its own: net/http may go on
-// reading a body after its answer has come, so that it cannot be pooled.
-func (c *core) encode(write func(*jsonobject.Writer)) ([]byte, error) {
-	w := c.writers.Get().(*jsonobject.Writer)
-	w.Reset()
-	write(w)
-	if cap(w.Bytes()) <= maxPooled {
-		defer c.writers.Put(w)
-	}
-	if err := w.Err(); err != nil {
-		return nil, validationError(err)
-	}
-	return bytes.Clone(w.Bytes()), nil
 }

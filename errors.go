@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"mime"
 	"net/http"
 	"reflect"
 	"strconv"
@@ -14,8 +15,6 @@ import (
 	"time"
 	"unicode"
 	"unicode/utf8"
-
-	"github.com/courier-profiles/courier-go/internal/jsonobject"
 )
 
 // ValidationError says that a call or an option was refused before anything
@@ -30,15 +29,6 @@ func (e *ValidationError) Error() string {
 		return "courier: " + e.Reason
 	}
 	return "courier: " + e.Field + ": " + e.Reason
-}
-
-// validationError turns what the JSON writer refused into an error of ours.
-func validationError(err error) error {
-	var refused *jsonobject.Error
-	if errors.As(err, &refused) {
-		return invalid(refused.Field, refused.Reason)
-	}
-	return err
 }
 
 // APIError is an answer that is no success. Every answer with another status
@@ -187,9 +177,8 @@ func (e *APIError) Unwrap() error { return e.ended }
 // readBody takes type and message from the answer's body, or else a sample of
 // the body without what the request held.
 func (e *APIError) readBody(sent func() string) {
-	r := jsonobject.NewReader(string(e.Body))
-	value, _ := r.Any()
-	members, _ := value.(map[string]any)
+	var members map[string]any
+	_ = decode(e.Body, &members)
 	if kind, _ := members["type"].(string); isIdentifier(kind) {
 		e.Type = kind
 	}
@@ -233,22 +222,35 @@ type UnexpectedResponseError struct {
 	Operation  string // "merge profile"
 	StatusCode int
 	Header     http.Header // of the answer
-	Body       []byte      // of the answer, up to 4 MiB
+	Body       []byte      // of the answer, up to 8 MiB
 	Err        error       // what is wrong with it
 }
 
 func (e *UnexpectedResponseError) Error() string {
-	text := fmt.Sprintf("courier: %s: %d, but not the documented answer", e.Operation, e.StatusCode)
-	if e.Err != nil {
-		text += ": " + e.Err.Error()
+	text := fmt.Sprintf("courier: %s: %d, but not the documented response", e.Operation, e.StatusCode)
+	var shape shapeError
+	if errors.As(e.Err, &shape) { // any other text could show what the response holds
+		return text + ": " + string(shape)
 	}
-	return text
+	return text + " (" + bodyKind(e.Header, e.Body) + ")"
+}
+
+// bodyKind says what came in place of Courier's JSON: "text/html, 1532 bytes".
+func bodyKind(header http.Header, body []byte) string {
+	if len(body) == 0 {
+		return "no body"
+	}
+	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil {
+		kind = "no content type"
+	}
+	return kind + ", " + strconv.Itoa(len(body)) + " bytes"
 }
 
 // Unwrap returns what is wrong with the answer.
 func (e *UnexpectedResponseError) Unwrap() error { return e.Err }
 
-var errTooLong = fmt.Errorf("the answer is longer than %d MiB", maxSuccess>>20)
+const errTooLong = shapeError("longer than 8 MiB")
 
 // oneLine returns text as one line of printable characters with single spaces,
 // cut to limit characters.
@@ -447,17 +449,6 @@ func (e *UnexpectedResponseError) details() []detail {
 
 func formatText(f fmt.State, verb rune, text string) {
 	fmt.Fprintf(f, fmt.FormatString(f, verb), text)
-}
-
-func formatJSON(f fmt.State, verb rune, v json.Marshaler) { formatText(f, verb, jsonText(v)) }
-
-// jsonText returns v as JSON, or why there is none.
-func jsonText(v json.Marshaler) string {
-	text, err := v.MarshalJSON()
-	if err != nil {
-		return err.Error()
-	}
-	return string(text)
 }
 
 // detail is one thing of an error or answer that may be shown. It is no slog.Attr,

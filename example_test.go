@@ -324,22 +324,22 @@ func ExampleField() {
 	profile := courier.Profile{
 		Name:  courier.Set(""),        // writes the empty string
 		Email: courier.Null[string](), // removes the member
-		// PhoneNumber, which is not there, stays as it is.
+		// PhoneNumber, which is unset, stays as it is.
 	}
 	fmt.Println(profile)
 
 	for _, field := range []courier.Field[string]{profile.Name, profile.Email, profile.PhoneNumber} {
 		value, ok := field.Get()
-		fmt.Printf("%q %t null=%t zero=%t or=%q\n", value, ok, field.IsNull(), field.IsZero(), field.Or("fallback"))
+		fmt.Printf("%q %t null=%t unset=%t or=%q\n", value, ok, field.IsNull(), field.IsUnset(), field.Or("fallback"))
 	}
 	// Output:
 	// {"name":"","email":null}
-	// "" true null=false zero=false or=""
-	// "" false null=true zero=false or="fallback"
-	// "" false null=false zero=true or="fallback"
+	// "" true null=false unset=false or=""
+	// "" false null=true unset=false or="fallback"
+	// "" false null=false unset=true or="fallback"
 }
 
-// What has no field, or does not fit its field, is in Extra.
+// JSON that does not fit its field stays in the field, until Set replaces it.
 func ExampleProfile() {
 	server := couriertest.NewServer()
 	defer server.Close()
@@ -358,14 +358,13 @@ func ExampleProfile() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println(user.Profile.EmailVerified.IsZero(), user.Profile.Extra["email_verified"])
+	_, ok := user.Profile.EmailVerified.Get()
+	fmt.Printf("%t %s\n", ok, user.Profile.EmailVerified.Mismatch())
 
-	// To make it a boolean, take it out of Extra.
-	delete(user.Profile.Extra, "email_verified")
 	user.Profile.EmailVerified = courier.Set(true)
 	fmt.Println(user.Profile)
 	// Output:
-	// true true
+	// false "true"
 	// {"email_verified":true,"my_own_key":[1,2]}
 }
 
@@ -398,9 +397,9 @@ func ExampleProfile_DecodeCustom() {
 	// Output: pro 9007199254740993
 }
 
-func ExamplePointer() {
-	fmt.Println(courier.Pointer("custom", "plan"))
-	fmt.Println(courier.Pointer("custom", "a/b", "~"))
+func ExampleJSONPointer() {
+	fmt.Println(courier.JSONPointer("custom", "plan"))
+	fmt.Println(courier.JSONPointer("custom", "a/b", "~"))
 	// Output:
 	// /custom/plan
 	// /custom/a~1b/~0

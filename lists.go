@@ -1,17 +1,17 @@
 package courier
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"iter"
-	"log/slog"
 	"net/http"
 	"net/url"
 	"time"
 
-	"github.com/courier-profiles/courier-go/internal/jsonobject"
 	"github.com/courier-profiles/courier-go/internal/retry"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // ListsService has the operations on the lists that a user is subscribed to. It
@@ -27,47 +27,27 @@ var (
 	unsubscribeAll    = operation{name: "unsubscribe all", method: http.MethodDelete, suffix: "/lists", retry: retry.Idempotent}
 )
 
-// Subscription is a list that a user is subscribed to.
+// Subscription is a list that a user is subscribed to. Extra also holds members that do
+// not fit their field; a time that cannot be read is the zero time.
 type Subscription struct {
-	ID          string // of the list
-	Name        string // of the list
-	Created     time.Time
-	Updated     time.Time
-	Preferences *Preferences // nil if there are none
-	Extra       map[string]any
+	ID          string         `json:"id,omitzero"`          // of the list
+	Name        string         `json:"name,omitzero"`        // of the list
+	Created     time.Time      `json:"created,omitzero"`     // when the list was created, not the subscription
+	Updated     time.Time      `json:"updated,omitzero"`     // when the list was updated, not the subscription
+	Preferences *Preferences   `json:"preferences,omitzero"` // nil for none
+	Extra       map[string]any `json:",embed"`
 }
 
-func (s *Subscription) visit(v jsonobject.Visitor) {
-	v.Extra(&s.Extra)
-	v.Field("id", (*text)(&s.ID))
-	v.Field("name", (*text)(&s.Name))
-	v.Field("created", (*timestamp)(&s.Created))
-	v.Field("updated", (*timestamp)(&s.Updated))
-	v.Field("preferences", preferencesValue{&s.Preferences})
+// plainSubscription is a Subscription without its method.
+type plainSubscription Subscription
+
+// UnmarshalJSONFrom reads a JSON object. What does not fit goes to Extra.
+func (s *Subscription) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*s = Subscription{}
+	return readPlain(dec, (*plainSubscription)(s), &s.Extra)
 }
 
-// preferencesValue is a pointer to preferences in the eyes of jsonobject.
-type preferencesValue struct{ p **Preferences }
-
-func (v preferencesValue) IsZero() bool                   { return *v.p == nil }
-func (v preferencesValue) Clear()                         { *v.p = nil }
-func (v preferencesValue) WriteJSON(w *jsonobject.Writer) { w.Object((*v.p).visit) }
-func (v preferencesValue) ReadJSON(r *jsonobject.Reader) (ok bool) {
-	*v.p, ok = readPreferences(r)
-	return ok
-}
-
-// MarshalJSON writes the subscription as Courier does: times in UTC, to the
-// millisecond.
-func (s Subscription) MarshalJSON() ([]byte, error) { return marshal(&s) }
-
-// UnmarshalJSON reads a JSON object.
-func (s *Subscription) UnmarshalJSON(text []byte) error { return unmarshal(text, s) }
-
-// String returns the subscription as JSON.
-func (s Subscription) String() string { return jsonText(s) }
-
-// SubscriptionPage is a page of a user's subscriptions.
+// SubscriptionPage is one page of a user's subscriptions.
 type SubscriptionPage struct {
 	Subscriptions []Subscription
 	Cursor        string // of the next page, for [ListsService.Page]
@@ -75,76 +55,25 @@ type SubscriptionPage struct {
 	Response
 }
 
-func (p *SubscriptionPage) readJSON(r *jsonobject.Reader) bool {
-	if !r.BeginObject() {
-		return false
+func (p *SubscriptionPage) read(text []byte) error {
+	type paging struct {
+		Cursor Field[string] `json:"cursor"`
+		More   Field[bool]   `json:"more"`
 	}
-	found, fits := false, true
-	for {
-		key, _, more := r.NextMember()
-		if !more {
-			return found && fits && r.Err() == nil
-		}
-		switch key {
-		case "results":
-			found = r.Fits(func(r *jsonobject.Reader) (ok bool) {
-				p.Subscriptions, ok = readList(r, func(r *jsonobject.Reader) (s Subscription, ok bool) {
-					return s, r.Object(s.visit)
-				})
-				return ok
-			})
-		case "paging":
-			fits = r.Fits(p.readPaging)
-		default:
-			r.Any()
-		}
+	var body struct {
+		Results Field[[]Subscription] `json:"results"`
+		Paging  Field[paging]         `json:"paging"`
 	}
-}
-
-func (p *SubscriptionPage) readPaging(r *jsonobject.Reader) bool {
-	p.Cursor, p.More = "", false
-	if r.Null() {
-		return true
+	if err := decode(text, &body); err != nil {
+		return err
 	}
-	if !r.BeginObject() {
-		return false
-	}
-	fits, hasMore := true, true
-	for {
-		key, _, more := r.NextMember()
-		if !more {
-			return fits && hasMore && r.Err() == nil
-		}
-		switch key {
-		case "cursor":
-			fits = r.Fits((*text)(&p.Cursor).ReadJSON)
-		case "more":
-			hasMore = r.Fits(func(r *jsonobject.Reader) (ok bool) {
-				if p.More = false; r.Null() {
-					return true
-				}
-				p.More, ok = r.Bool()
-				return ok
-			})
-		default:
-			r.Any()
-		}
-	}
-}
-
-// Format prints the page's subscriptions, cursor and what LogValue of Response
-// returns, whatever the verb.
-func (p SubscriptionPage) Format(f fmt.State, verb rune) { formatJSON(f, verb, p) }
-
-// LogValue returns what is printed.
-func (p SubscriptionPage) LogValue() slog.Value { return logValue(p.details()) }
-
-// MarshalJSON writes what is printed.
-func (p SubscriptionPage) MarshalJSON() ([]byte, error) { return marshalDetails(p.details()) }
-
-func (p *SubscriptionPage) details() []detail {
-	return append(p.Response.details(),
-		detail{"subscriptions", p.Subscriptions}, detail{"cursor", p.Cursor}, detail{"more", p.More})
+	next := body.Paging.value
+	return cmp.Or(
+		required(&p.Subscriptions, body.Results, "results"),
+		optional(&next, body.Paging, "paging"),
+		optional(&p.Cursor, next.Cursor, "paging.cursor"),
+		optional(&p.More, next.More, "paging.more"),
+	)
 }
 
 // Page reads one page of the user's subscriptions: the first for an empty
@@ -201,51 +130,34 @@ func (s *ListsService) All(ctx context.Context, userID string, opts ...RequestOp
 
 // ListSubscription is a list to subscribe a user to.
 type ListSubscription struct {
-	ListID      string
-	Preferences *Preferences // nil for none
+	ListID      string       `json:"listId"`
+	Preferences *Preferences `json:"preferences,omitzero"` // nil for none
 }
 
-// MarshalJSON writes the subscription as Courier takes it.
-func (l ListSubscription) MarshalJSON() ([]byte, error) { return marshal(&l) }
+// listsBody is the body of a request that subscribes to lists.
+type listsBody struct {
+	Lists []ListSubscription `json:"lists"`
+}
 
-// String returns the subscription as JSON.
-func (l ListSubscription) String() string { return jsonText(l) }
-
-// Subscribe subscribes the user to lists, and creates those that do not exist
-// (POST /profiles/{user_id}/lists). Other subscriptions stay. Courier may take
-// no more than 20 a minute, see [*RateLimitError].
+// Subscribe subscribes the user to lists, and creates those that do not exist (POST
+// /profiles/{user_id}/lists). Other subscriptions stay. Courier may accept no more than
+// 20 new subscriptions a minute; see [*RateLimitError].
 //
 // Subscribe is safe to retry, and is retried.
 func (s *ListsService) Subscribe(ctx context.Context, userID string, lists []ListSubscription, opts ...RequestOption) (*Result, error) {
 	if len(lists) == 0 {
 		return nil, invalid("lists", "there is no list to subscribe to")
 	}
-	body, err := s.core().encode(func(w *jsonobject.Writer) {
-		w.Raw(`{"lists":`)
-		jsonobject.List(w, lists, func(l ListSubscription) { l.writeJSON(w) })
-		w.Raw(`}`)
-	})
+	for i, list := range lists {
+		if list.ListID == "" {
+			return nil, invalid(fmt.Sprintf("lists[%d].listId", i), "is empty")
+		}
+	}
+	body, err := encode(&listsBody{lists})
 	if err != nil {
 		return nil, err
 	}
 	return s.core().write(ctx, &subscribe, userID, body, opts)
-}
-
-func (l *ListSubscription) writeJSON(w *jsonobject.Writer) {
-	w.Raw(`{"listId":`)
-	if w.String(l.ListID); l.ListID == "" {
-		w.Fail("is empty")
-	}
-	if w.Err() != nil {
-		w.In("lists.ListID")
-		return
-	}
-	if l.Preferences != nil {
-		w.Key("preferences")
-		w.Object(l.Preferences.visit)
-		w.In("lists.Preferences")
-	}
-	w.Raw("}")
 }
 
 // UnsubscribeAll ends all subscriptions of the user (DELETE

@@ -1,18 +1,18 @@
 package courier
 
 import (
-	"fmt"
 	"strings"
 
-	"github.com/courier-profiles/courier-go/internal/jsonobject"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// PatchOp is one operation of a JSON Patch (RFC 6902, section 4), for
-// [ProfilesService.Patch]. Make it with PatchAdd, PatchRemove, PatchReplace,
-// PatchMove, PatchCopy or PatchTest.
+// PatchOp is one operation of a JSON Patch (RFC 6902, section 4) for
+// [ProfilesService.Patch]. Create it with PatchAdd, PatchRemove, PatchReplace,
+// PatchMove, PatchCopy, or PatchTest.
 //
 // Paths are JSON Pointers (RFC 6901) into the profile, such as "/email" or
-// "/custom/plan"; [Pointer] makes one of any keys. Values are any that
+// "/custom/plan"; [JSONPointer] builds one from keys. Values can be anything that
 // encoding/json can write, nil included.
 type PatchOp struct {
 	op    string
@@ -21,80 +21,84 @@ type PatchOp struct {
 	value any
 }
 
-// PatchAdd sets the member at path, which need not exist, or inserts into an
-// array: before an index, or at the end for "-" (RFC 6902, section 4.1).
+// PatchAdd sets the member at path, which need not exist, or inserts into an array:
+// before an index, or at the end for "-" (RFC 6902, section 4.1).
 func PatchAdd(path string, value any) PatchOp { return PatchOp{op: "add", path: path, value: value} }
 
-// PatchRemove removes what is at path, which has to exist (section 4.2).
+// PatchRemove removes the value at path, which must exist (section 4.2).
 func PatchRemove(path string) PatchOp { return PatchOp{op: "remove", path: path} }
 
-// PatchReplace replaces what is at path, which has to exist (section 4.3).
+// PatchReplace replaces the value at path, which must exist (section 4.3).
 func PatchReplace(path string, value any) PatchOp {
 	return PatchOp{op: "replace", path: path, value: value}
 }
 
-// PatchMove removes what is at from and adds it at path (section 4.4).
+// PatchMove removes the value at from and adds it at path (section 4.4).
 func PatchMove(from, path string) PatchOp { return PatchOp{op: "move", from: from, path: path} }
 
-// PatchCopy adds what is at from at path as well (section 4.5).
+// PatchCopy adds the value at from at path as well (section 4.5).
 func PatchCopy(from, path string) PatchOp { return PatchOp{op: "copy", from: from, path: path} }
 
-// PatchTest has the whole patch refused unless value is at path (section 4.6).
+// PatchTest makes Courier reject the whole patch unless value is at path (section 4.6).
 func PatchTest(path string, value any) PatchOp { return PatchOp{op: "test", path: path, value: value} }
 
-// Pointer returns the JSON Pointer (RFC 6901) to the member that the tokens, keys
-// or array indexes, lead to: Pointer("custom", "a/b") is "/custom/a~1b", and
-// Pointer() is "", the whole profile.
-func Pointer(tokens ...string) string {
+var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
+
+// JSONPointer returns the JSON Pointer (RFC 6901) of the value that tokens, which are
+// keys or array indexes, lead to: JSONPointer("custom", "a/b") is "/custom/a~1b", and
+// JSONPointer() is "", the whole profile.
+func JSONPointer(tokens ...string) string {
 	var b strings.Builder
 	for _, token := range tokens {
 		b.WriteByte('/')
-		b.WriteString(strings.NewReplacer("~", "~0", "/", "~1").Replace(token))
+		b.WriteString(pointerEscaper.Replace(token))
 	}
 	return b.String()
 }
 
-func writePatch(w *jsonobject.Writer, ops []PatchOp) {
-	w.Raw(`{"patch":`)
-	i := 0
-	jsonobject.List(w, ops, func(op PatchOp) {
-		op.writeJSON(w)
-		w.In(fmt.Sprintf("ops[%d]", i))
-		i++
-	})
-	w.Raw(`}`)
+// MarshalJSON writes the operation as Courier expects it. The error wraps a
+// [*ValidationError].
+func (o PatchOp) MarshalJSON() ([]byte, error) { return encode(&o) }
+
+// MarshalJSONTo is [PatchOp.MarshalJSON] for encoding/json/v2.
+func (o *PatchOp) MarshalJSONTo(enc *jsontext.Encoder) error {
+	if reason := o.problem(); reason != "" {
+		return invalid("", reason)
+	}
+	body := struct {
+		Op    string  `json:"op"`
+		From  *string `json:"from,omitzero"`
+		Path  string  `json:"path"`
+		Value *any    `json:"value,omitzero"`
+	}{Op: o.op, Path: o.path}
+	switch o.op {
+	case "move", "copy":
+		body.From = &o.from
+	case "add", "replace", "test":
+		body.Value = &o.value
+	}
+	return json.MarshalEncode(enc, &body, writing)
 }
 
-func (o *PatchOp) writeJSON(w *jsonobject.Writer) {
-	if o.op == "" {
-		w.Fail("is empty: make it with PatchAdd, PatchRemove, PatchReplace, PatchMove, PatchCopy or PatchTest")
-		return
+// problem says what is wrong with the operation, or is empty.
+func (o *PatchOp) problem() string {
+	switch {
+	case o.op == "":
+		return "is empty: create it with PatchAdd, PatchRemove, PatchReplace, PatchMove, PatchCopy, or PatchTest"
+	case !isPointer(o.path) || !isPointer(o.from):
+		return "has a path that is not a JSON Pointer: build it with JSONPointer"
+	case o.op == "move" && strings.HasPrefix(o.path, o.from+"/"):
+		return "moves a value into itself"
 	}
-	w.Raw(`{"op":"` + o.op + `"`)
-	if o.op == "move" || o.op == "copy" {
-		writePointer(w, "from", o.from)
-	}
-	writePointer(w, "path", o.path)
-	if o.op == "move" && strings.HasPrefix(o.path, o.from+"/") {
-		w.Fail("moves a value into itself")
-	}
-	if o.op == "add" || o.op == "replace" || o.op == "test" {
-		w.Key("value")
-		w.Any(o.value)
-	}
-	w.Raw("}")
+	return ""
 }
 
-// MarshalJSON writes the operation as Courier takes it.
-func (o PatchOp) MarshalJSON() ([]byte, error) { return marshal(&o) }
+func isPointer(pointer string) bool {
+	rest := strings.NewReplacer("~0", "", "~1", "").Replace(pointer)
+	return (pointer == "" || pointer[0] == '/') && !strings.Contains(rest, "~")
+}
 
-func writePointer(w *jsonobject.Writer, key, pointer string) {
-	w.Key(key)
-	w.String(pointer)
-	if pointer != "" && pointer[0] != '/' {
-		w.Fail("has a " + key + " that does not begin with a slash: use Pointer to make one of keys")
-	}
-	if strings.Contains(strings.NewReplacer("~0", "", "~1", "").Replace(pointer), "~") {
-		w.Fail("has a " + key + " with a ~ that is not part of ~0 or ~1: use Pointer to make one of keys")
-	}
+// patchBody is the body of a patch.
+type patchBody struct {
+	Patch []PatchOp `json:"patch"`
 }

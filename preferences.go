@@ -1,180 +1,80 @@
 package courier
 
 import (
-	"time"
-
-	"github.com/courier-profiles/courier-go/internal/jsonobject"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Preferences is what a user wants to be sent, by category and by notification
-// (Courier's API reference, Profiles). As in a [Profile], Extra here and in the
-// objects inside holds what has no field and what does not fit its field. A
-// null is like a member that is not there.
+// Preferences is what a user chose to receive, by category and by notification
+// (Profiles API reference). Extra, here and in the objects below, holds the members
+// that have no field and those that do not fit theirs. A null member is read as unset.
 type Preferences struct {
-	Categories    map[string]Preference // by the id of the category
-	Notifications map[string]Preference // by the id of the notification
-	Extra         map[string]any
+	Categories    map[string]Preference `json:"categories,omitzero"`    // by category ID
+	Notifications map[string]Preference `json:"notifications,omitzero"` // by notification ID
+	Extra         map[string]any        `json:",embed"`
 }
 
-// Preference is what a user wants of one category or notification.
+// Preference is what a user chose for one category or notification.
 type Preference struct {
-	Status             string // OPTED_IN, OPTED_OUT or REQUIRED
-	Rules              []PreferenceRule
-	ChannelPreferences []ChannelPreference
-	Extra              map[string]any
+	Status             string              `json:"status,omitzero"` // OPTED_IN, OPTED_OUT, or REQUIRED
+	Rules              []PreferenceRule    `json:"rules,omitzero"`
+	ChannelPreferences []ChannelPreference `json:"channel_preferences,omitzero"`
+	Extra              map[string]any      `json:",embed"`
 }
 
-// PreferenceRule bounds a preference in time.
+// PreferenceRule limits a preference to a period of time.
 type PreferenceRule struct {
-	Until string // ISO 8601
-	Start string // ISO 8601; or empty
-	Type  string // "snooze" in older documents
-	Extra map[string]any
+	Until string         `json:"until,omitzero"` // ISO 8601
+	Start string         `json:"start,omitzero"` // ISO 8601; empty for none
+	Type  string         `json:"type,omitzero"`  // "snooze" in older profiles
+	Extra map[string]any `json:",embed"`
 }
 
-// ChannelPreference names a channel that a user wants.
+// ChannelPreference is a channel that a user wants.
 type ChannelPreference struct {
-	Channel string // direct_message, email, push, sms, webhook or inbox
-	Extra   map[string]any
+	Channel string         `json:"channel,omitzero"` // direct_message, email, push, sms, webhook, or inbox
+	Extra   map[string]any `json:",embed"`
 }
 
-func (p *Preferences) visit(v jsonobject.Visitor) {
-	v.Extra(&p.Extra)
-	v.Field("categories", (*dict[Preference])(&p.Categories))
-	v.Field("notifications", (*dict[Preference])(&p.Notifications))
+// The same types without methods.
+type (
+	plainPreferences       Preferences
+	plainPreference        Preference
+	plainPreferenceRule    PreferenceRule
+	plainChannelPreference ChannelPreference
+)
+
+// MarshalJSON writes the preferences as Courier expects them.
+func (p Preferences) MarshalJSON() ([]byte, error) { return encode((*plainPreferences)(&p)) }
+
+// UnmarshalJSON reads a JSON object. What does not fit goes to Extra.
+func (p *Preferences) UnmarshalJSON(text []byte) error { return decode(text, p) }
+
+// MarshalJSONTo is [Preferences.MarshalJSON] for encoding/json/v2.
+func (p *Preferences) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return json.MarshalEncode(enc, (*plainPreferences)(p), writing)
 }
 
-func (p *Preference) visit(v jsonobject.Visitor) {
-	v.Extra(&p.Extra)
-	v.Field("status", (*text)(&p.Status))
-	v.Field("rules", (*list[PreferenceRule])(&p.Rules))
-	v.Field("channel_preferences", (*list[ChannelPreference])(&p.ChannelPreferences))
+// UnmarshalJSONFrom is [Preferences.UnmarshalJSON] for encoding/json/v2.
+func (p *Preferences) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*p = Preferences{}
+	return readPlain(dec, (*plainPreferences)(p), &p.Extra)
 }
 
-func (p *PreferenceRule) visit(v jsonobject.Visitor) {
-	v.Extra(&p.Extra)
-	v.Field("until", (*text)(&p.Until))
-	v.Field("start", (*text)(&p.Start))
-	v.Field("type", (*text)(&p.Type))
+// UnmarshalJSONFrom reads a JSON object. What does not fit goes to Extra.
+func (p *Preference) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*p = Preference{}
+	return readPlain(dec, (*plainPreference)(p), &p.Extra)
 }
 
-func (p *ChannelPreference) visit(v jsonobject.Visitor) {
-	v.Extra(&p.Extra)
-	v.Field("channel", (*text)(&p.Channel))
+// UnmarshalJSONFrom reads a JSON object. What does not fit goes to Extra.
+func (r *PreferenceRule) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*r = PreferenceRule{}
+	return readPlain(dec, (*plainPreferenceRule)(r), &r.Extra)
 }
 
-// MarshalJSON writes the preferences as Courier takes them.
-func (p Preferences) MarshalJSON() ([]byte, error) { return marshal(&p) }
-
-// UnmarshalJSON reads a JSON object.
-func (p *Preferences) UnmarshalJSON(text []byte) error { return unmarshal(text, p) }
-
-// MarshalJSON writes the preference as Courier takes it.
-func (p Preference) MarshalJSON() ([]byte, error) { return marshal(&p) }
-
-// UnmarshalJSON reads a JSON object.
-func (p *Preference) UnmarshalJSON(text []byte) error { return unmarshal(text, p) }
-
-// MarshalJSON writes the rule as Courier takes it.
-func (p PreferenceRule) MarshalJSON() ([]byte, error) { return marshal(&p) }
-
-// UnmarshalJSON reads a JSON object.
-func (p *PreferenceRule) UnmarshalJSON(text []byte) error { return unmarshal(text, p) }
-
-// MarshalJSON writes the channel preference as Courier takes it.
-func (p ChannelPreference) MarshalJSON() ([]byte, error) { return marshal(&p) }
-
-// UnmarshalJSON reads a JSON object.
-func (p *ChannelPreference) UnmarshalJSON(text []byte) error { return unmarshal(text, p) }
-
-// readPreferences reads an object, or null as nil.
-func readPreferences(r *jsonobject.Reader) (*Preferences, bool) {
-	if r.Null() {
-		return nil, true
-	}
-	p := new(Preferences)
-	return p, r.Object(p.visit)
-}
-
-// The types below are plain Go values in the eyes of jsonobject: zero is not
-// there, and null is read as zero.
-
-type text string
-
-func (t *text) IsZero() bool                   { return *t == "" }
-func (t *text) Clear()                         { *t = "" }
-func (t *text) WriteJSON(w *jsonobject.Writer) { w.String(string(*t)) }
-func (t *text) ReadJSON(r *jsonobject.Reader) bool {
-	if *t = ""; r.Null() {
-		return true
-	}
-	value, ok := r.String()
-	*t = text(value)
-	return ok
-}
-
-// timestamp is written as Courier writes it, in UTC to the millisecond.
-type timestamp time.Time
-
-func (t *timestamp) IsZero() bool { return time.Time(*t).IsZero() }
-func (t *timestamp) Clear()       { *t = timestamp{} }
-func (t *timestamp) WriteJSON(w *jsonobject.Writer) {
-	w.String(time.Time(*t).UTC().Format("2006-01-02T15:04:05.000Z"))
-}
-func (t *timestamp) ReadJSON(r *jsonobject.Reader) bool {
-	if r.Null() {
-		return true
-	}
-	value, _ := r.String()
-	parsed, err := time.Parse(time.RFC3339, value)
-	*t = timestamp(parsed)
-	return err == nil
-}
-
-// list is a list of objects.
-type list[T any] []T
-
-func (l *list[T]) IsZero() bool { return *l == nil }
-func (l *list[T]) Clear()       { *l = nil }
-func (l *list[T]) WriteJSON(w *jsonobject.Writer) {
-	jsonobject.List(w, *l, func(element T) { writeJSON(w, &element) })
-}
-func (l *list[T]) ReadJSON(r *jsonobject.Reader) bool {
-	if r.Null() {
-		return true
-	}
-	elements, ok := readList(r, func(r *jsonobject.Reader) (element T, ok bool) {
-		return element, readJSON(r, &element)
-	})
-	*l = elements
-	return ok
-}
-
-// dict is an object whose members are objects, under keys of the caller's.
-type dict[T any] map[string]T
-
-func (d *dict[T]) IsZero() bool { return *d == nil }
-func (d *dict[T]) Clear()       { *d = nil }
-func (d *dict[T]) WriteJSON(w *jsonobject.Writer) {
-	jsonobject.Map(w, *d, func(member T) { writeJSON(w, &member) })
-}
-func (d *dict[T]) ReadJSON(r *jsonobject.Reader) bool {
-	if r.Null() {
-		return true
-	}
-	if !r.BeginObject() {
-		return false
-	}
-	*d = dict[T]{}
-	for {
-		key, fits, more := r.NextMember()
-		if !more {
-			return r.Err() == nil
-		}
-		var value T
-		if !fits || !readJSON(r, &value) {
-			return false
-		}
-		(*d)[key] = value
-	}
+// UnmarshalJSONFrom reads a JSON object. What does not fit goes to Extra.
+func (c *ChannelPreference) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*c = ChannelPreference{}
+	return readPlain(dec, (*plainChannelPreference)(c), &c.Extra)
 }

@@ -1,239 +1,225 @@
 package courier
 
 import (
-	"encoding/json"
+	"bytes"
+	stdjson "encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 
-	"github.com/courier-profiles/courier-go/internal/jsonobject"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Field is one member of an object in a profile. It has three states, because
-// a merge (RFC 7396, JSON Merge Patch) tells them apart:
+// Profile is what Courier knows about a user and how to reach them. The same type
+// is used for reading and for writing.
 //
-//   - not there, the zero Field: Merge leaves the member as it is
-//   - null, from [Null]: Merge removes the member
-//   - a value, from [Set]: Merge writes it, also when it is "", false or empty
-type Field[T any] struct {
-	value T
-	state fieldState
-}
-
-type fieldState uint8
-
-const (
-	stateNotThere fieldState = iota
-	stateNull
-	stateValue
-)
-
-// Set returns a Field that holds value. A nil map is written as {}, a nil
-// slice as [].
-func Set[T any](value T) Field[T] { return Field[T]{value: value, state: stateValue} }
-
-// Null returns a Field that is null: Merge removes the member (RFC 7396).
-func Null[T any]() Field[T] { return Field[T]{state: stateNull} }
-
-// Get returns the value; ok is false if the Field is null or not there.
-func (f Field[T]) Get() (value T, ok bool) { return f.value, f.state == stateValue }
-
-// Or returns the value, or fallback if the Field is null or not there.
-func (f Field[T]) Or(fallback T) T {
-	if f.state == stateValue {
-		return f.value
-	}
-	return fallback
-}
-
-// IsNull reports whether the Field is null.
-func (f Field[T]) IsNull() bool { return f.state == stateNull }
-
-// IsZero reports whether the Field is not there. A Field that holds the zero
-// value of T is there.
-func (f Field[T]) IsZero() bool { return f.state == stateNotThere }
-
-// Equal reports whether both Fields are in the same state and hold deeply
-// equal values (see [reflect.DeepEqual]). go-cmp uses it.
-func (f Field[T]) Equal(other Field[T]) bool { return reflect.DeepEqual(f, other) }
-
-// MarshalJSON writes the value, or null if the Field is null or not there. The
-// structs of this package leave out a Field that is not there; in a struct of
-// your own the tag `json:",omitzero"` does.
-func (f Field[T]) MarshalJSON() ([]byte, error) { return marshalField(f.state, f.value) }
-
-// UnmarshalJSON reads a value or null.
-func (f *Field[T]) UnmarshalJSON(text []byte) error { return unmarshal(text, value(f)) }
-
-// Profile is what Courier knows of a user and how to reach them. One type
-// serves for reading and for writing.
+// A profile is free-form. The members that Courier gives meaning to have fields: the
+// OpenID Connect standard claims, Custom, and the channel providers. All others are
+// in Extra, which can be written as well.
 //
-// A profile is free form. The members that Courier gives meaning to have
-// fields (the OpenID Connect standard claims, Custom, and the channel
-// providers); all others are in Extra, which may also be written.
+// Reading a profile and writing it back loses nothing. JSON that does not fit its
+// field, such as "email_verified": "true", stays in that field; see [Field.Mismatch].
+// Numbers in Extra and Custom are [json.Number] and keep every digit. What a Go string
+// cannot hold (half of a surrogate pair, "\ud800") is a [json.RawMessage] there. As a
+// key of the profile itself it is an error.
 //
-// A profile that was read and is written back loses nothing. A member whose
-// JSON does not fit its field, such as "email_verified": "true", is in Extra
-// under its key as well, and the field is not there. Extra and Custom hold what
-// encoding/json would put there, but for numbers, which are [json.Number] and
-// so keep every digit, and for what Go cannot hold as text (half of a surrogate
-// pair, "\ud800"), which is [json.RawMessage]; as a key of the profile itself
-// such text is an error. To change such a member, delete it from Extra and set
-// its field: a key in both is a [ValidationError].
+// Extra and Custom can hold any value that encoding/json can write, but a nil map is
+// written as {} and a nil slice as []; only nil itself is null. A key in Extra that is
+// also a set field is a [ValidationError].
 //
-// Writing, Extra and Custom take any value that encoding/json can write. A nil
-// map or slice in them is {} or [], and only nil itself is null; inside a struct
-// of yours encoding/json decides.
-//
-// The facts are from the API reference of Courier's Profiles API and from
-// OpenID Connect Core 1.0, section 5.1.
+// The keys are those of the Profiles API reference and of OpenID Connect Core 1.0,
+// section 5.1. For push tokens, Courier recommends its Device Tokens API, which is not
+// part of this package.
 type Profile struct {
-	Sub                 Field[string] // the user's id at the issuer
-	Name                Field[string] // full name, for display
-	GivenName           Field[string]
-	FamilyName          Field[string]
-	MiddleName          Field[string]
-	Nickname            Field[string]
-	PreferredName       Field[string] // preferred_name, the spelling of Courier's API reference
-	PreferredUsername   Field[string] // preferred_username, the spelling of OpenID Connect
-	ProfileURL          Field[string] // the claim "profile": the URL of the user's profile page
-	Picture             Field[string] // URL
-	Website             Field[string] // URL
-	Email               Field[string]
-	EmailVerified       Field[bool]
-	Gender              Field[string]
-	Birthdate           Field[string] // YYYY-MM-DD; 0000 hides the year; or YYYY
-	Zoneinfo            Field[string] // time zone, such as Europe/Paris
-	Locale              Field[string] // language tag, such as en-US
-	PhoneNumber         Field[string] // E.164, such as +15555550100, is recommended
-	PhoneNumberVerified Field[bool]
-	UpdatedAt           Field[string]
-	Address             Field[Address]
+	Sub                 Field[string]  `json:"sub,omitzero"`  // the user's ID at the issuer
+	Name                Field[string]  `json:"name,omitzero"` // full name, for display
+	GivenName           Field[string]  `json:"given_name,omitzero"`
+	FamilyName          Field[string]  `json:"family_name,omitzero"`
+	MiddleName          Field[string]  `json:"middle_name,omitzero"`
+	Nickname            Field[string]  `json:"nickname,omitzero"`
+	PreferredName       Field[string]  `json:"preferred_name,omitzero"`     // as spelled in the API reference
+	PreferredUsername   Field[string]  `json:"preferred_username,omitzero"` // as spelled in OpenID Connect
+	ProfileURL          Field[string]  `json:"profile,omitzero"`            // URL of the user's profile page
+	Picture             Field[string]  `json:"picture,omitzero"`            // URL
+	Website             Field[string]  `json:"website,omitzero"`            // URL
+	Email               Field[string]  `json:"email,omitzero"`
+	EmailVerified       Field[bool]    `json:"email_verified,omitzero"`
+	Gender              Field[string]  `json:"gender,omitzero"`
+	Birthdate           Field[string]  `json:"birthdate,omitzero"`    // YYYY-MM-DD, with year 0000 to omit it, or YYYY
+	Zoneinfo            Field[string]  `json:"zoneinfo,omitzero"`     // time zone, such as Europe/Paris
+	Locale              Field[string]  `json:"locale,omitzero"`       // language tag, such as en-US
+	PhoneNumber         Field[string]  `json:"phone_number,omitzero"` // E.164 is recommended, such as +15555550100
+	PhoneNumberVerified Field[bool]    `json:"phone_number_verified,omitzero"`
+	UpdatedAt           Field[string]  `json:"updated_at,omitzero"`
+	Address             Field[Address] `json:"address,omitzero"`
 
-	Custom Field[map[string]any] // any JSON object of yours
+	Custom Field[map[string]any] `json:"custom,omitzero"` // any JSON object; see SetCustom and DecodeCustom
 
-	Airship           Field[Airship]
-	APN               Field[string] // device token of Apple Push Notification service
-	Discord           Field[Discord]
-	Expo              Field[Expo]
-	FacebookPSID      Field[string] // page-scoped id of Facebook Messenger
-	FirebaseToken     Field[Tokens] // one or several tokens of Firebase Cloud Messaging
-	Intercom          Field[Intercom]
-	MSTeams           Field[MSTeams]
-	OneSignalPlayerID Field[string]
-	Slack             Field[Slack]
-	TargetARN         Field[string] // target of Amazon SNS
-	Webhook           Field[Webhook]
+	Airship                 Field[Airship]   `json:"airship,omitzero"`
+	APN                     Field[APN]       `json:"apn,omitzero"`
+	AWSSNS                  Field[AWSSNS]    `json:"aws_sns,omitzero"` // Courier ignores the top-level target_arn of older profiles
+	Discord                 Field[Discord]   `json:"discord,omitzero"`
+	Expo                    Field[Expo]      `json:"expo,omitzero"`
+	FacebookPSID            Field[string]    `json:"facebookPSID,omitzero"`  // page-scoped ID of Facebook Messenger
+	FirebaseToken           Field[Tokens]    `json:"firebaseToken,omitzero"` // device tokens of Firebase Cloud Messaging
+	Intercom                Field[Intercom]  `json:"intercom,omitzero"`
+	MagicBell               Field[MagicBell] `json:"magicbell,omitzero"`
+	MSTeams                 Field[MSTeams]   `json:"ms_teams,omitzero"`
+	OneSignalExternalUserID Field[string]    `json:"oneSignalExternalUserId,omitzero"`
+	OneSignalPlayerID       Field[string]    `json:"oneSignalPlayerID,omitzero"`
+	PagerDuty               Field[PagerDuty] `json:"pagerduty,omitzero"`
+	Pusher                  Field[Pusher]    `json:"pusher,omitzero"`
+	Slack                   Field[Slack]     `json:"slack,omitzero"`
+	Viber                   Field[Viber]     `json:"viber,omitzero"`
+	Webhook                 Field[Webhook]   `json:"webhook,omitzero"`
 
-	// Extra holds the members without a field, and those that do not fit theirs.
-	Extra map[string]any
+	Extra map[string]any `json:",embed"` // the members that have no field
 }
 
-// value is a Field as jsonobject wants it.
-func value[T any](f *Field[T]) jsonobject.Value { return (*codec[T])(f) }
-
-func (p *Profile) visit(v jsonobject.Visitor) {
-	v.Extra(&p.Extra)
-	v.Field("sub", value(&p.Sub))
-	v.Field("name", value(&p.Name))
-	v.Field("given_name", value(&p.GivenName))
-	v.Field("family_name", value(&p.FamilyName))
-	v.Field("middle_name", value(&p.MiddleName))
-	v.Field("nickname", value(&p.Nickname))
-	v.Field("preferred_name", value(&p.PreferredName))
-	v.Field("preferred_username", value(&p.PreferredUsername))
-	v.Field("profile", value(&p.ProfileURL))
-	v.Field("picture", value(&p.Picture))
-	v.Field("website", value(&p.Website))
-	v.Field("email", value(&p.Email))
-	v.Field("email_verified", value(&p.EmailVerified))
-	v.Field("gender", value(&p.Gender))
-	v.Field("birthdate", value(&p.Birthdate))
-	v.Field("zoneinfo", value(&p.Zoneinfo))
-	v.Field("locale", value(&p.Locale))
-	v.Field("phone_number", value(&p.PhoneNumber))
-	v.Field("phone_number_verified", value(&p.PhoneNumberVerified))
-	v.Field("updated_at", value(&p.UpdatedAt))
-	v.Field("address", value(&p.Address))
-	v.Field("custom", value(&p.Custom))
-	v.Field("airship", value(&p.Airship))
-	v.Field("apn", value(&p.APN))
-	v.Field("discord", value(&p.Discord))
-	v.Field("expo", value(&p.Expo))
-	v.Field("facebookPSID", value(&p.FacebookPSID))
-	v.Field("firebaseToken", value(&p.FirebaseToken))
-	v.Field("intercom", value(&p.Intercom))
-	v.Field("ms_teams", value(&p.MSTeams))
-	v.Field("oneSignalPlayerID", value(&p.OneSignalPlayerID))
-	v.Field("slack", value(&p.Slack))
-	v.Field("target_arn", value(&p.TargetARN))
-	v.Field("webhook", value(&p.Webhook))
+// Address is the OpenID Connect claim "address" (OpenID Connect Core 1.0, section
+// 5.1.1).
+//
+// Inside a [Profile] or a [Field], encoding/json of either version reads and writes it
+// like the client. By itself, so do encoding/json/v2, and encoding/json from Go 1.27 on.
+// The same goes for the channel objects.
+type Address struct {
+	Formatted     Field[string]  `json:"formatted,omitzero"` // the full address, for display
+	StreetAddress Field[string]  `json:"street_address,omitzero"`
+	Locality      Field[string]  `json:"locality,omitzero"` // city
+	Region        Field[string]  `json:"region,omitzero"`   // state or province
+	PostalCode    Field[string]  `json:"postal_code,omitzero"`
+	Country       Field[string]  `json:"country,omitzero"`
+	Extra         map[string]any `json:",embed"` // the members that have no field
 }
 
-// MarshalJSON writes the profile as Courier takes it: only the members that
-// are there, null where a field is null. The error wraps a [*ValidationError].
-func (p Profile) MarshalJSON() ([]byte, error) { return marshal(&p) }
+// plainProfile is a Profile without its methods.
+type plainProfile Profile
 
-// UnmarshalJSON reads a JSON object and loses nothing of it. What p held
-// before is gone.
-func (p *Profile) UnmarshalJSON(text []byte) error { return unmarshal(text, p) }
+// profileBody is the body of a request that carries a profile.
+type profileBody struct {
+	Profile plainProfile `json:"profile"`
+}
 
-// String returns the profile as JSON. It holds personal data.
-func (p Profile) String() string { return jsonText(p) }
+// customBody has the path of a value that SetCustom refuses.
+type customBody struct {
+	Custom any `json:"custom"`
+}
 
-// DecodeCustom reads Custom into v, a pointer, as [json.Unmarshal] does. Where
-// Custom is null or not there, v stays as it is.
-func (p Profile) DecodeCustom(v any) error {
-	custom, ok := p.Extra["custom"] // if it is no object
-	if !ok && p.Custom.state == stateValue {
-		custom, ok = p.Custom.value, true
+// MarshalJSON writes the profile as Courier expects it: only the fields that are set,
+// and null for a field that is null. The error wraps a [*ValidationError].
+func (p Profile) MarshalJSON() ([]byte, error) { return encode((*plainProfile)(&p)) }
+
+// UnmarshalJSON reads a JSON object and keeps all of it. It replaces what p held; null
+// makes it empty.
+func (p *Profile) UnmarshalJSON(text []byte) error { return decode(text, p) }
+
+// MarshalJSONTo is [Profile.MarshalJSON] for encoding/json/v2.
+func (p *Profile) MarshalJSONTo(enc *jsontext.Encoder) error {
+	depth := enc.StackDepth()
+	if err := json.MarshalEncode(enc, (*plainProfile)(p), writing); err != nil {
+		return refusal((*plainProfile)(p), err, depth)
 	}
-	if !ok {
-		return nil
-	}
-	text, err := marshal(&custom)
+	return nil
+}
+
+// UnmarshalJSONFrom is [Profile.UnmarshalJSON] for encoding/json/v2.
+func (p *Profile) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	*p = Profile{}
+	raw, err := readRaw(dec)
 	if err != nil {
 		return err
 	}
-	err = json.Unmarshal(text, v)
+	if err := readObject(raw, (*plainProfile)(p)); err != nil {
+		*p = Profile{}
+		return err
+	}
+	return nil
+}
+
+// String returns the profile as JSON, with credentials and device tokens replaced by
+// "[redacted]". The rest is personal data.
+func (p Profile) String() string {
+	redactField(&p.APN, func(apn *APN) { redactText(&apn.Token); redactTokens(&apn.Tokens) })
+	redactField(&p.Expo, func(expo *Expo) { redactText(&expo.Token); redactTokens(&expo.Tokens) })
+	redactTokens(&p.FirebaseToken)
+	redactField(&p.PagerDuty, func(pagerDuty *PagerDuty) { redactText(&pagerDuty.RoutingKey) })
+	redactField(&p.Slack, func(slack *Slack) {
+		redactText(&slack.AccessToken)
+		redactField(&slack.IncomingWebhook, func(hook *SlackIncomingWebhook) { redactText(&hook.URL) })
+	})
+	redactField(&p.Webhook, func(webhook *Webhook) {
+		redactText(&webhook.URL)
+		redactField(&webhook.Headers, func(headers *map[string]string) { *headers = map[string]string{redacted: redacted} })
+		redactField(&webhook.Authentication, func(auth *WebhookAuthentication) {
+			redactText(&auth.Username)
+			redactText(&auth.Password)
+			redactText(&auth.Token)
+		})
+	})
+	text, err := p.MarshalJSON()
+	if err != nil {
+		return err.Error()
+	}
+	return string(text)
+}
+
+const redacted = "[redacted]"
+
+// redactField lets redact change the value of f. A mismatch is replaced altogether.
+func redactField[T any](f *Field[T], redact func(*T)) {
+	switch f.state {
+	case nil, stateNull:
+	case stateValue:
+		redact(&f.value)
+	default:
+		f.state = &fieldState{mismatch: jsontext.Value(`"` + redacted + `"`)}
+	}
+}
+
+func redactText(f *Field[string]) { redactField(f, func(text *string) { *text = redacted }) }
+
+func redactTokens(f *Field[Tokens]) { redactField(f, func(t *Tokens) { *t = Token(redacted) }) }
+
+// DecodeCustom reads Custom into v, a pointer, as encoding/json does: keys match
+// without regard to case. Numbers without a type become [json.Number]. If Custom is
+// unset or null, v stays unchanged.
+func (p Profile) DecodeCustom(v any) error {
+	if p.Custom.IsUnset() || p.Custom.IsNull() {
+		return nil
+	}
+	text, err := encode(&p.Custom)
+	if err != nil {
+		return err
+	}
+	dec := stdjson.NewDecoder(bytes.NewReader(text))
+	dec.UseNumber()
+	err = dec.Decode(v)
 	var (
-		mismatch *json.UnmarshalTypeError
-		misuse   *json.InvalidUnmarshalError
+		mismatch *stdjson.UnmarshalTypeError
+		misuse   *stdjson.InvalidUnmarshalError
 	)
 	switch {
 	case err == nil, errors.As(err, &misuse):
 		return err
 	case errors.As(err, &mismatch):
-		return fmt.Errorf("courier: custom: member %q does not fit a %s", mismatch.Field, mismatch.Type)
+		return fmt.Errorf("courier: custom: member %q does not fit type %s", mismatch.Field, mismatch.Type)
 	}
-	// Not err's text, here and above: it may hold the value that does not fit.
-	return fmt.Errorf("courier: custom: does not fit a %T (%T)", v, err)
+	// Without err's text, here and above: it can contain the value that does not fit.
+	return fmt.Errorf("courier: custom does not fit type %T", v)
 }
 
-// Address is the OpenID Connect claim "address" (OpenID Connect Core 1.0,
-// section 5.1.1).
-type Address struct {
-	Formatted     Field[string] // the whole address, for display
-	StreetAddress Field[string]
-	Locality      Field[string] // city
-	Region        Field[string] // state, province
-	PostalCode    Field[string]
-	Country       Field[string]
-	Extra         map[string]any // the other members
+// SetCustom sets Custom to v, which must be an object in JSON: a struct or a map. It
+// is read with [Profile.DecodeCustom]. The error is a [*ValidationError].
+func (p *Profile) SetCustom(v any) error {
+	text, err := encode(&customBody{v})
+	if err != nil {
+		return err
+	}
+	body, _ := parse(text).(map[string]any)
+	custom, ok := body["custom"].(map[string]any)
+	if !ok {
+		return invalid("custom", fmt.Sprintf("type %T is not an object in JSON: use a struct or a map", v))
+	}
+	p.Custom = Set(custom)
+	return nil
 }
-
-func (a *Address) visit(v jsonobject.Visitor) {
-	v.Extra(&a.Extra)
-	v.Field("formatted", value(&a.Formatted))
-	v.Field("street_address", value(&a.StreetAddress))
-	v.Field("locality", value(&a.Locality))
-	v.Field("region", value(&a.Region))
-	v.Field("postal_code", value(&a.PostalCode))
-	v.Field("country", value(&a.Country))
-}
-
-// MarshalJSON writes the members that are there.
-func (a Address) MarshalJSON() ([]byte, error) { return marshal(&a) }
-
-// UnmarshalJSON reads a JSON object and loses nothing of it.
-func (a *Address) UnmarshalJSON(text []byte) error { return unmarshal(text, a) }

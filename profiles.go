@@ -2,11 +2,8 @@ package courier
 
 import (
 	"context"
-	"fmt"
-	"log/slog"
 	"net/http"
 
-	"github.com/courier-profiles/courier-go/internal/jsonobject"
 	"github.com/courier-profiles/courier-go/internal/retry"
 )
 
@@ -44,8 +41,7 @@ func (s *ProfilesService) Merge(ctx context.Context, userID string, profile Prof
 	return s.write(ctx, &mergeProfile, userID, profile, opts)
 }
 
-// GetResult is the answer to [ProfilesService.Get]. Printed or logged, it shows
-// the profile, and no header.
+// GetResult is the response to [ProfilesService.Get].
 type GetResult struct {
 	Profile     Profile
 	Preferences *Preferences // nil if Courier sent none
@@ -84,7 +80,7 @@ func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Pr
 // when Courier cannot have acted on it: on status 429 and 503, and when dialling
 // failed.
 func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchOp, opts ...RequestOption) (*Result, error) {
-	body, err := s.core().encode(func(w *jsonobject.Writer) { writePatch(w, ops) })
+	body, err := encode(&patchBody{ops})
 	if err != nil {
 		return nil, err
 	}
@@ -101,64 +97,23 @@ func (s *ProfilesService) Delete(ctx context.Context, userID string, opts ...Req
 }
 
 func (s *ProfilesService) write(ctx context.Context, op *operation, userID string, profile Profile, opts []RequestOption) (*Result, error) {
-	body, err := s.core().encodeProfile(profile)
+	body, err := encode(&profileBody{plainProfile(profile)})
 	if err != nil {
 		return nil, err
 	}
 	return s.core().write(ctx, op, userID, body, opts)
 }
 
-// encodeProfile returns the body of a request with profile.
-func (c *core) encodeProfile(profile Profile) ([]byte, error) {
-	// visit would move the profile to the heap, 2 kB for each call, so it is given
-	// a copy that is there already.
-	copied := c.profiles.Get().(*Profile)
-	*copied = profile
-	body, err := c.encode(func(w *jsonobject.Writer) {
-		w.Raw(`{"profile":`)
-		w.Object(copied.visit)
-		w.Raw(`}`)
-	})
-	*copied = Profile{}
-	c.profiles.Put(copied)
-	return body, err
-}
-
-func (g *GetResult) readJSON(r *jsonobject.Reader) bool {
-	if !r.BeginObject() {
-		return false
+func (g *GetResult) read(text []byte) error {
+	var body struct {
+		Profile     Field[plainProfile] `json:"profile"`
+		Preferences Field[*Preferences] `json:"preferences"`
 	}
-	found, fits := false, true
-	for {
-		key, _, more := r.NextMember()
-		if !more {
-			return found && fits && r.Err() == nil
-		}
-		switch key {
-		case "profile":
-			g.Profile = Profile{}
-			found = r.Fits(func(r *jsonobject.Reader) bool { return r.Object(g.Profile.visit) })
-		case "preferences":
-			fits = r.Fits(func(r *jsonobject.Reader) (ok bool) {
-				g.Preferences, ok = readPreferences(r)
-				return ok
-			})
-		default:
-			r.Any()
-		}
+	if err := decode(text, &body); err != nil {
+		return err
 	}
-}
-
-// Format prints the profile, the preferences and what LogValue of Response
-// returns, whatever the verb.
-func (g GetResult) Format(f fmt.State, verb rune) { formatJSON(f, verb, g) }
-
-// LogValue returns what is printed.
-func (g GetResult) LogValue() slog.Value { return logValue(g.details()) }
-
-// MarshalJSON writes what is printed.
-func (g GetResult) MarshalJSON() ([]byte, error) { return marshalDetails(g.details()) }
-
-func (g *GetResult) details() []detail {
-	return append(g.Response.details(), detail{"profile", g.Profile}, detail{"preferences", g.Preferences})
+	if err := optional(&g.Preferences, body.Preferences, "preferences"); err != nil {
+		return err
+	}
+	return required((*plainProfile)(&g.Profile), body.Profile, "profile")
 }

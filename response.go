@@ -1,16 +1,12 @@
 package courier
 
 import (
-	"fmt"
-	"log/slog"
+	"bytes"
 	"net/http"
-	"strings"
 	"time"
-
-	"github.com/courier-profiles/courier-go/internal/jsonobject"
 )
 
-// Response is what came with an answer. Printed or logged, it shows no header.
+// Response is what came with an answer.
 type Response struct {
 	StatusCode int
 	Header     http.Header
@@ -33,26 +29,7 @@ func newResponse(status int, header http.Header, attempts int) Response {
 	return Response{StatusCode: status, Header: header, RequestID: id, Attempts: attempts}
 }
 
-// Format prints what LogValue returns, whatever the verb.
-func (r Response) Format(f fmt.State, verb rune) {
-	formatText(f, verb, fmt.Sprint("courier.Response", r.details()))
-}
-
-// LogValue returns status, request id and attempts.
-func (r Response) LogValue() slog.Value { return logValue(r.details()) }
-
-// MarshalJSON writes what LogValue returns.
-func (r Response) MarshalJSON() ([]byte, error) { return marshalDetails(r.details()) }
-
-func (r *Response) details() []detail {
-	return []detail{
-		{"status", r.StatusCode},
-		{"request_id", oneLine(r.RequestID, maxType)},
-		{"attempts", r.Attempts},
-	}
-}
-
-// Result is the answer to a write. Printed or logged, it shows no header.
+// Result is the answer to a write.
 type Result struct {
 	// Status is what Courier says: "SUCCESS", or empty if it said nothing, as
 	// with status 204.
@@ -60,45 +37,43 @@ type Result struct {
 	Response
 }
 
-func (r *Result) readJSON(rd *jsonobject.Reader) bool {
-	if rd.AtEnd() {
-		return true
+func (r *Result) read(text []byte) error {
+	if len(bytes.TrimSpace(text)) == 0 {
+		return nil
 	}
-	if !rd.BeginObject() {
-		return false
+	var body Field[struct {
+		Status Field[string] `json:"status"`
+	}]
+	if err := decode(text, &body); err != nil {
+		return err
 	}
-	fits := true
-	for {
-		key, _, more := rd.NextMember()
-		if !more {
-			return fits && rd.Err() == nil
-		}
-		if key == "status" {
-			fits = rd.Fits((*text)(&r.Status).ReadJSON)
-		} else {
-			rd.Any()
-		}
+	if body.state != stateValue {
+		return shapeError("not an object")
 	}
+	return optional(&r.Status, body.value.Status, "status")
 }
 
-// Format prints what LogValue returns, whatever the verb.
-func (r Result) Format(f fmt.State, verb rune) {
-	formatText(f, verb, fmt.Sprint("courier.Result", r.details()))
+// shapeError says what a response lacks, in words that hold nothing of it.
+type shapeError string
+
+func (e shapeError) Error() string { return string(e) }
+
+// optional sets value to what was read; unset and null are its zero value.
+func optional[T any](value *T, read Field[T], key string) error {
+	if read.Mismatch() != nil {
+		return shapeError(key + " has another type")
+	}
+	*value = read.value
+	return nil
 }
 
-// LogValue returns what Courier says, if it is a word, and what the Response
-// does.
-func (r Result) LogValue() slog.Value { return logValue(r.details()) }
-
-// MarshalJSON writes what LogValue returns.
-func (r Result) MarshalJSON() ([]byte, error) { return marshalDetails(r.details()) }
-
-func (r *Result) details() []detail {
-	status := r.Status
-	if !isIdentifier(strings.ToLower(status)) {
-		status = "…"
+// required is optional for what must not be unset: a profile that is missing must not
+// look like an empty one.
+func required[T any](value *T, read Field[T], key string) error {
+	if read.IsUnset() {
+		return shapeError("no " + key)
 	}
-	return append(r.Response.details(), detail{"result", status})
+	return optional(value, read, key)
 }
 
 // Attempt is one request of a call, for [WithObserver]. It holds no key, user

@@ -506,28 +506,6 @@ func TestSecretsLeaveTheSampleReadable(t *testing.T) {
 	}
 }
 
-func TestSecretsInSuccess(t *testing.T) {
-	for name, body := range map[string]func(echo, *http.Request) string{
-		"documented": func(echo, *http.Request) string { return success },
-		"with echo": func(e echo, _ *http.Request) string {
-			text, _ := json.Marshal(map[string]any{"status": "SUCCESS", "request": e.request})
-			return string(text)
-		},
-		"empty": func(echo, *http.Request) string { return "" },
-		"status that is an echo": func(e echo, _ *http.Request) string {
-			text, _ := json.Marshal(map[string]string{"status": e.request})
-			return string(text)
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			w := newSecretWatch(t)
-			if _, err := secretMerge(t, w, secretClient(t, w, echoTransport(200, body))); err != nil {
-				t.Error(err)
-			}
-		})
-	}
-}
-
 func TestSecretsInUnexpectedResponses(t *testing.T) {
 	bodies := map[string]func(echo, *http.Request) string{
 		"status is a number": func(e echo, _ *http.Request) string { return `{"status":5,"request":` + e.body + `}` },

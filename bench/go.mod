@@ -1,6 +1,6 @@
 module github.com/courier-profiles/courier-go/bench
 
-go 1.25.0
+go 1.26
 
 require (
 	github.com/courier-profiles/courier-go v0.0.0
@@ -10,6 +10,7 @@ require (
 )
 
 require (
+	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
 	golang.org/x/net v0.43.0 // indirect
 )

@@ -1,6 +1,6 @@
 module github.com/courier-profiles/courier-go/tools
 
-go 1.25.0
+go 1.26
 
 tool (
 	golang.org/x/exp/cmd/apidiff

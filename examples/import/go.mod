@@ -1,6 +1,6 @@
 module github.com/courier-profiles/courier-go/examples/import
 
-go 1.25.0
+go 1.26
 
 require (
 	github.com/courier-profiles/courier-go v0.0.0
@@ -13,6 +13,7 @@ require (
 )
 
 require (
+	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/mitchellh/colorstring v0.0.0-20190213212951-d06e56a500db // indirect
 	github.com/rivo/uniseg v0.4.7 // indirect
 	golang.org/x/sys v0.46.0 // indirect

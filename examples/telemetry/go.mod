@@ -1,6 +1,6 @@
 module github.com/courier-profiles/courier-go/examples/telemetry
 
-go 1.25.0
+go 1.26
 
 require (
 	github.com/courier-profiles/courier-go v0.0.0
@@ -14,6 +14,7 @@ require (
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/go-logr/logr v1.4.4 // indirect
 	github.com/go-logr/stdr v1.2.2 // indirect
 	github.com/google/uuid v1.6.0 // indirect

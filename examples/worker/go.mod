@@ -1,6 +1,6 @@
 module github.com/courier-profiles/courier-go/examples/worker
 
-go 1.25.0
+go 1.26
 
 require (
 	github.com/courier-profiles/courier-go v0.0.0
@@ -13,6 +13,7 @@ require (
 
 require (
 	github.com/antithesishq/antithesis-sdk-go v0.7.2-default-no-op // indirect
+	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/google/go-tpm v0.9.8 // indirect
 	github.com/klauspost/compress v1.19.2 // indirect
 	github.com/minio/highwayhash v1.0.4 // indirect

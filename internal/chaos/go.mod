@@ -1,6 +1,6 @@
 module github.com/courier-profiles/courier-go/internal/chaos
 
-go 1.25.0
+go 1.26
 
 require (
 	github.com/Shopify/toxiproxy/v2 v2.12.0
@@ -13,6 +13,7 @@ require (
 require (
 	github.com/beorn7/perks v1.0.1 // indirect
 	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	github.com/go-json-experiment/json v1.27.2 // indirect
 	github.com/gorilla/mux v1.8.1 // indirect
 	github.com/klauspost/compress v1.17.11 // indirect
 	github.com/mattn/go-colorable v0.1.14 // indirect
