@@ -1,5 +1,5 @@
-// Package couriertest is the Courier Profiles API in memory, for the tests of
-// programs that use package courier, or that talk to the API in any other way.
+// Package couriertest is an in-memory fake of the Courier Profiles API, for tests of
+// programs that use package courier or call the API in any other way.
 //
 //	server := couriertest.NewServer()
 //	defer server.Close()
@@ -10,58 +10,76 @@
 //	profile, ok := server.Profile("user-1")
 //
 // [NewServer] listens on a port of 127.0.0.1. [NewHandler] is the same API as an
-// [http.Handler], for a server, a TLS configuration or a path prefix of the
-// caller's own. [Handler.SetProfile] prepares what a test needs,
-// [Handler.Profile] and [Handler.Subscriptions] tell what came of it, and
-// [Handler.Requests] what was sent.
+// [http.Handler], for your own server, TLS configuration or path prefix.
+// [Handler.SetProfile] and [Handler.SetPreferences] prepare a test. [Handler.Profile],
+// [Handler.Subscriptions] and [Handler.Requests] show the result.
+// [Handler.Fail] scripts failures, one [Fault] per request. The client of
+// [Server.Client] retries without waiting.
 //
-// # What it does
+// # What Courier documents
 //
-// All eight operations of the API reference, on user ids of any characters:
+// The following is in Courier's API reference (Profiles, Idempotency, Errors and API
+// Overview). All operations accept any user ID, percent-encoded in the path:
 //
-//	merge profile       POST /profiles/{user_id}          200  RFC 7396
-//	get profile         GET /profiles/{user_id}           200  404 without a profile
+//	merge profile       POST /profiles/{user_id}          200  JSON Merge Patch (RFC 7396)
+//	get profile         GET /profiles/{user_id}           200
 //	replace profile     PUT /profiles/{user_id}           200
-//	patch profile       PATCH /profiles/{user_id}         204  RFC 6902, all or nothing
-//	delete profile      DELETE /profiles/{user_id}        204  also without a profile
-//	list subscriptions  GET /profiles/{user_id}/lists     200  pages of Handler.PageSize
+//	patch profile       PATCH /profiles/{user_id}         204  JSON Patch (RFC 6902)
+//	delete profile      DELETE /profiles/{user_id}        204
+//	list subscriptions  GET /profiles/{user_id}/lists     200
 //	subscribe           POST /profiles/{user_id}/lists    200
 //	unsubscribe all     DELETE /profiles/{user_id}/lists  200
 //
-// Where the reference gives two statuses, this is the first of them.
-// Merge, replace and patch create a profile where there is none. A profile is
-// kept as the JSON that it is, with every member and every digit of a number;
-// the order of members is not kept. Subscribing again to a list moves its
-// "updated", and its preferences where it brings some.
+// Tests can rely on the following as well:
 //
-// A request that Courier would refuse gets {"message": …, "type": …}: 401
-// without the key (this comes first), 404 and 405 for a path or method that is
-// not there, 413 for more than 4 MiB (a bound of this package), and 400 for a
-// body that is not as documented, an operation of a patch that cannot be
-// applied, and a cursor that no page had. The user ids "." and ".." are a 404,
-// because paths that hold them are normalised on the way to Courier. Every
-// answer has an X-Request-Id.
+//   - Merge, replace and patch create a profile if there is none. An empty merge or
+//     patch changes nothing else.
+//   - Deleting a profile leaves the user's preferences and list subscriptions.
+//   - Subscribing creates lists that do not exist. The times "created" and "updated"
+//     of a subscription are those of the list, in ISO 8601 with milliseconds.
+//   - A cursor is opaque and has to be escaped in a query.
+//   - An error is {"message": …, "type": …}, with the type that goes with its status:
+//     400 for a malformed request, 401 for a missing or wrong key, 413 for a request
+//     of more than 6 MB.
+//   - An Idempotency-Key on a POST saves the first response, even a 500, and replays it
+//     for at least 24 hours, or until x-idempotency-expiration, 24 hours to 1 year
+//     ahead. On other methods it has no effect. Nothing is saved for a request that fails
+//     validation or that conflicts with one in progress.
 //
-// An Idempotency-Key on a POST saves the first answer and replays it, its status
-// and body, to whatever request comes with the same key in the next 24 hours, or
-// up to the x-idempotency-expiration. A success is saved, and a 500, by a
-// [Fault] as well. Any other status is not, because it stands for a refusal
-// before the endpoint or for a gateway in front of it. While a request with the
-// key is being answered, another one gets a 409.
+// # What this package chose
 //
-// # Failures
+// Courier's documentation leaves the following open, or gives more than one reading.
+// Do not rely on it.
 //
-// [Handler.Fail] scripts what happens to the next requests, one [Fault] each: a
-// status, with Courier's body for it or any other, a Retry-After, a delay, a
-// connection reset, a body that is cut off. A client of [Server.Client] retries
-// as any other does, after waits of half a second and more; give it
-// courier.WithRetryWait(0, 0) in tests.
+//   - Getting a user without a profile is a 404. Deleting one is a success.
+//   - A profile is stored as the JSON that was sent: names in any case, every digit of
+//     a number, and half surrogate pairs such as "\ud800". The order of members is not
+//     kept. Of duplicate names in a request the last one wins.
+//   - A body that is not valid UTF-8 is a 400, and so is a profile nested more than
+//     about 10,000 levels deep.
+//   - A patch applies all of its operations or none. If one fails, or the result is not
+//     an object, the response is a 400.
+//   - The limit of 6 MB is 6 MiB, 6,291,456 bytes.
+//   - Where the reference gives two statuses, the table above has the first.
+//   - The preferences of a user are null until SetPreferences. No operation sets them.
+//   - The name of a list is its ID. "updated" moves whenever any user subscribes to the
+//     list, and a list without subscribers keeps its times. A subscription keeps its
+//     place and its preferences when the user subscribes again without preferences.
+//   - A page has [Handler.PageSize] subscriptions. A cursor that no page of the user
+//     returned is a 400.
+//   - A missing or wrong key is reported before anything else. Unknown paths are a 404,
+//     unknown methods a 405. The user IDs "." and ".." are a 404, because such paths are
+//     normalized before they reach Courier.
+//   - An Idempotency-Key without an expiration lives for 24 hours. It saves successes and
+//     500s, also those of a [Fault], and replays status and body to any request with the
+//     same key. While the first request is
+//     in progress, others with its key get a 409.
+//   - Every response has an X-Request-Id.
 //
-// # What it does not do
+// # What is missing
 //
-// There is one workspace and one key, so no 403, and there are no rate limits
-// and no two writes that conflict; Fail gives each of these answers. The
-// preferences of a user are always null, since none of the operations sets
-// them. Lists exist only as subscriptions, and have their id as name. Content
-// types are not checked.
+// The fake has one workspace with one key and therefore no 403. It has no rate limits
+// and no conflicts between writes. [Handler.Fail] can produce all of these responses.
+// The media type of a request is not checked. The reference has no operations to list
+// or search profiles, and neither has the fake.
 package couriertest

@@ -13,7 +13,7 @@ import (
 	"github.com/courier-profiles/courier-go/couriertest"
 )
 
-// A test prepares a profile, runs what it tests, and looks at what came of it.
+// A test prepares a profile, runs the code under test, and checks the result.
 func Example() {
 	server := couriertest.NewServer()
 	defer server.Close()
@@ -42,11 +42,11 @@ func Example() {
 	// Output: true Ada new@example.com
 }
 
-// A 503 and a lost connection, each of which the client gets over by itself.
+// The client retries after a 503 and after a lost connection.
 func ExampleHandler_Fail() {
 	server := couriertest.NewServer()
 	defer server.Close()
-	client, err := server.Client(courier.WithRetryWait(0, 0))
+	client, err := server.Client()
 	if err != nil {
 		fmt.Println(err)
 		return
@@ -65,7 +65,7 @@ func ExampleHandler_Fail() {
 	// Output: SUCCESS 3
 }
 
-// An answer that is not worth waiting for.
+// The client does not wait for an hour.
 func ExampleHandler_Fail_retryAfter() {
 	server := couriertest.NewServer()
 	defer server.Close()
@@ -79,12 +79,12 @@ func ExampleHandler_Fail_retryAfter() {
 	_, err = client.Profiles.Merge(context.Background(), "user-1", courier.Profile{})
 	var limited *courier.RateLimitError
 	if errors.As(err, &limited) {
-		fmt.Println("try again in", limited.RetryAfter)
+		fmt.Println("retry after", limited.RetryAfter)
 	}
-	// Output: try again in 1h0m0s
+	// Output: retry after 1h0m0s
 }
 
-// What was sent, parsed.
+// Requests shows what the code under test sent.
 func ExampleHandler_Requests() {
 	server := couriertest.NewServer()
 	defer server.Close()
@@ -108,8 +108,8 @@ func ExampleHandler_Requests() {
 	// map[profile:map[phone_number:<nil>]]
 }
 
-// The API below a prefix of a server of the caller's own, as a program in any
-// language sees it.
+// A server of your own, with the API below a prefix, can serve programs in any
+// language.
 func ExampleNewHandler() {
 	handler := couriertest.NewHandler()
 	handler.APIKey = "my-key"
@@ -133,7 +133,7 @@ func ExampleNewHandler() {
 	// Output: news
 }
 
-// A profile as JSON, to compare with a golden file.
+// A profile as JSON can be compared with a golden file.
 func ExampleHandler_Profile() {
 	handler := couriertest.NewHandler()
 	err := handler.SetProfile("user-1", courier.Profile{Custom: courier.Set(map[string]any{"plan": "pro"})})
@@ -145,4 +145,33 @@ func ExampleHandler_Profile() {
 	text, err := json.Marshal(profile)
 	fmt.Println(string(text), err)
 	// Output: {"custom":{"plan":"pro"}} <nil>
+}
+
+// Preferences are set by the test, because no operation of the API sets them.
+func ExampleHandler_SetPreferences() {
+	server := couriertest.NewServer()
+	defer server.Close()
+	client, err := server.Client()
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+
+	err = errors.Join(
+		server.SetProfile("user-1", courier.Profile{}),
+		server.SetPreferences("user-1", &courier.Preferences{
+			Categories: map[string]courier.Preference{"offers": {Status: "OPTED_OUT"}},
+		}),
+	)
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	result, err := client.Profiles.Get(context.Background(), "user-1")
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	fmt.Println(result.Preferences.Categories["offers"].Status)
+	// Output: OPTED_OUT
 }

@@ -9,50 +9,48 @@ import (
 	"time"
 )
 
-// Fault is what happens to one request instead of, or on top of, the answer
-// that it would have got. The zero Fault changes nothing, which lets a request
-// pass in a script: Fail(Fault{}, Fault{Status: 503}) fails the second.
+// Fault describes how one request fails. The zero Fault lets the request pass, which
+// is useful in a script: Fail(Fault{}, Fault{Status: 503}) fails the second request.
 //
-// A fault with a Status, or with Reset, is the whole answer: the request changes
-// nothing. Any other fault is put on top of the normal answer.
+// With a Status or with Reset, the request changes nothing. Without, it is carried
+// out, and the fault changes only its response.
 type Fault struct {
-	// Status is the status to answer with, 200 to 999. 0 leaves the normal
-	// answer; any other number is answered with a 500 that says so.
+	// Status is the status of the response, 200 to 999. 0 leaves the normal
+	// response; any other number gets a 500 that says so.
 	Status int
 
-	// Body is the body to go with Status. nil is Courier's own body for that
-	// status: {"message": …, "type": …} for an error, {"status": "SUCCESS"} for a
-	// success, none for a 204 or a redirect. An empty Body that is not nil is no
-	// body. Without a Status it is not used.
+	// Body is the body that goes with Status. nil stands for Courier's own body for
+	// that status: {"message": …, "type": …} for an error, {"status": "SUCCESS"} for
+	// a success, none for a 204 or a redirect. An empty, non-nil Body sends no body.
+	// Body is ignored without a Status.
 	Body []byte
 
-	// Header is added to the answer, over what it would have held. The answer's
-	// Content-Type is application/json unless Header says something else.
+	// Header is added to the response and replaces headers of the same name. The
+	// Content-Type is application/json unless Header sets another.
 	Header http.Header
 
-	// RetryAfter is the Retry-After header as it is sent: seconds or an HTTP
-	// date (RFC 9110, section 10.2.3), or whatever a client has to survive.
+	// RetryAfter is sent as the Retry-After header: seconds, an HTTP date (RFC 9110,
+	// section 10.2.3), or anything else that a client has to survive.
 	RetryAfter string
 
-	// Delay is how long to wait before the answer. It ends early, without an
-	// answer, when the client goes away or the Server closes.
+	// Delay is how long to wait before the response. The wait ends early, without a
+	// response, when the client goes away or the Server closes.
 	Delay time.Duration
 
-	// Reset closes the connection without an answer (a TCP reset; over HTTP/2 a
-	// reset stream). The request is lost: it changes nothing. On a connection that
-	// was used before, net/http sends a GET again by itself.
+	// Reset closes the connection without a response: a TCP reset, or over HTTP/2 a
+	// reset stream. The request changes nothing. net/http itself resends a GET that
+	// was reset on a reused connection.
 	Reset bool
 
-	// CutOff announces the whole body and closes the connection after half of
-	// it. Without a Status the request is carried out, so that its answer alone
-	// is lost. An answer without a body is lost altogether, as by Reset.
+	// CutOff announces the whole body and closes the connection after half of it.
+	// Without a Status the request is carried out and only its response is lost. A
+	// response without a body is lost entirely, as with Reset.
 	CutOff bool
 }
 
-// Fail scripts what happens to the requests to come: one fault for each, in the
-// order of the faults and of the requests, whatever they ask for. Faults of
-// further calls queue up behind. A retry is a request like any other and takes
-// the next fault.
+// Fail scripts the next requests: each takes one fault, in order, whatever it asks
+// for. Faults of further calls queue up behind. A retry is a request like any other
+// and takes the next fault.
 func (h *Handler) Fail(faults ...Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -63,47 +61,47 @@ func (h *Handler) Fail(faults ...Fault) {
 	}
 }
 
-// apply returns the answer to a request that meets the fault; normal gives the
-// answer that it would have got.
-func (f Fault) apply(ctx context.Context, normal func() answer) answer {
+// apply returns the response to a request that takes the fault. normal carries the
+// request out.
+func (f Fault) apply(ctx context.Context, normal func() response) response {
 	if f.Delay > 0 {
 		timer := time.NewTimer(f.Delay)
 		defer timer.Stop()
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
-			return answer{lost: true}
+			return response{lost: true}
 		}
 	}
 	if f.Reset {
-		return answer{lost: true}
+		return response{lost: true}
 	}
 
-	var a answer
+	var r response
 	switch {
 	case f.Status == 0:
-		a = normal()
+		r = normal()
 	case f.Status < 200 || f.Status > 999:
-		a = refuse(http.StatusInternalServerError, fmt.Sprintf("couriertest: Fault.Status is %d, not 200 to 999", f.Status))
+		r = errorResponse(http.StatusInternalServerError, fmt.Sprintf("couriertest: Fault.Status is %d, not 200 to 999", f.Status))
 	case f.Body != nil:
-		a = answer{status: f.Status, body: f.Body}
+		r = response{status: f.Status, body: f.Body}
 	case f.Status >= 400:
-		a = refuse(f.Status, cmp.Or(http.StatusText(f.Status), fmt.Sprint("status ", f.Status)))
+		r = errorResponse(f.Status, cmp.Or(http.StatusText(f.Status), fmt.Sprint("status ", f.Status)))
 	case f.Status >= 300:
-		a = answer{status: f.Status}
+		r = response{status: f.Status}
 	default:
-		a = succeed(f.Status)
+		r = successResponse(f.Status)
 	}
-	if a.header == nil {
-		a.header = http.Header{}
+	if r.header == nil {
+		r.header = http.Header{}
 	}
 	for name, values := range f.Header {
-		a.header[http.CanonicalHeaderKey(name)] = values
+		r.header[http.CanonicalHeaderKey(name)] = values
 	}
 	if f.RetryAfter != "" {
-		a.header.Set("Retry-After", f.RetryAfter)
+		r.header.Set("Retry-After", f.RetryAfter)
 	}
-	a.cutOff = f.CutOff
-	a.lost = f.CutOff && len(a.body) == 0
-	return a
+	r.cutOff = f.CutOff
+	r.lost = f.CutOff && len(r.body) == 0
+	return r
 }

@@ -15,8 +15,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// sendMayAbort is send for requests that may be left without a whole answer,
-// and says whether that happened.
+// sendMayAbort is send for requests that may be left without a whole response, and
+// reports whether that happened.
 func sendMayAbort(h http.Handler, method, target, body string, headers ...string) (w *httptest.ResponseRecorder, aborted bool) {
 	recorded := http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		defer func() {
@@ -31,13 +31,14 @@ func sendMayAbort(h http.Handler, method, target, body string, headers ...string
 	return w, aborted
 }
 
-func TestScriptedAnswers(t *testing.T) {
+func TestScriptedResponses(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		fault  Fault
 		status int
 		body   string
-		header http.Header // part of the answer's
+		header http.Header // among others
 	}{
 		{"Courier's 400", Fault{Status: 400}, 400, `{"message":"Bad Request","type":"invalid_request_error"}`, http.Header{"Content-Type": {"application/json"}}},
 		{"Courier's 401", Fault{Status: 401}, 401, `{"message":"Unauthorized","type":"authentication_error"}`, nil},
@@ -65,7 +66,7 @@ func TestScriptedAnswers(t *testing.T) {
 			h.Fail(test.fault)
 			w := send(h, "POST", "/profiles/u", `{"profile":{}}`)
 			if w.Code != test.status || w.Body.String() != test.body {
-				t.Errorf("answer %d %s, want %d %s", w.Code, w.Body, test.status, test.body)
+				t.Errorf("response %d %s, want %d %s", w.Code, w.Body, test.status, test.body)
 			}
 			for name, want := range test.header {
 				if diff := cmp.Diff(want, w.Header()[name]); diff != "" {
@@ -73,14 +74,15 @@ func TestScriptedAnswers(t *testing.T) {
 				}
 			}
 			if _, ok := h.Profile("u"); ok != (test.fault.Status == 0) {
-				t.Errorf("carried out is %t", ok)
+				t.Errorf("carried out: %t", ok)
 			}
-			wantAnswer(t, send(h, "POST", "/profiles/u", `{"profile":{}}`), 200, success)
+			wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{}}`), 200, success)
 		})
 	}
 }
 
 func TestFaultsInOrder(t *testing.T) {
+	t.Parallel()
 	h := NewHandler()
 	body := []byte("first")
 	header := http.Header{"X-H": {"first"}}
@@ -92,24 +94,25 @@ func TestFaultsInOrder(t *testing.T) {
 
 	w := send(h, "GET", "/nowhere", "", "Authorization", "")
 	if w.Code != 500 || w.Body.String() != "first" || w.Header().Get("X-H") != "first" {
-		t.Errorf("answer %d %s %v", w.Code, w.Body, w.Header())
+		t.Errorf("response %d %s %v", w.Code, w.Body, w.Header())
 	}
 	w = send(h, "PATCH", "/profiles/u/lists", "")
-	wantRefusal(t, w, 405, "invalid_request_error")
+	wantError(t, w, 405, "invalid_request_error")
 	if w.Header().Get("Allow") == "" {
-		t.Error("a fault that changes nothing took the Allow header")
+		t.Error("a fault that changes nothing removed the Allow header")
 	}
-	wantRefusal(t, send(h, "GET", "/profiles/u", ""), 429, "rate_limit_error")
-	wantRefusal(t, send(h, "GET", "/profiles/u", ""), 404, "invalid_request_error")
+	wantError(t, send(h, "GET", "/profiles/u", ""), 429, "rate_limit_error")
+	wantError(t, send(h, "GET", "/profiles/u", ""), 404, "invalid_request_error")
 }
 
 func TestDelay(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name   string
 		fault  Fault
 		status int
 	}{
-		{"then the normal answer", Fault{Delay: time.Minute}, 204},
+		{"then the normal response", Fault{Delay: time.Minute}, 204},
 		{"then a scripted one", Fault{Delay: time.Minute, Status: 503}, 503},
 	}
 	for _, test := range tests {
@@ -138,7 +141,7 @@ func TestDelay(t *testing.T) {
 				h.ServeHTTP(w, r.WithContext(ctx))
 			})
 			if _, aborted := sendMayAbort(bounded, "DELETE", "/profiles/u", ""); !aborted {
-				t.Error("the request got an answer")
+				t.Error("the request got a response")
 			}
 			if took := time.Since(start); took != time.Second {
 				t.Errorf("took %v", took)
@@ -149,12 +152,13 @@ func TestDelay(t *testing.T) {
 }
 
 func TestConnectionFaults(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name    string
 		http2   bool
 		fault   Fault
 		method  string
-		status  int   // 0: no answer
+		status  int   // 0: no response
 		err     error // of the call, or of reading the body
 		carried bool
 	}{
@@ -163,7 +167,7 @@ func TestConnectionFaults(t *testing.T) {
 		{"reset in place of a status", false, Fault{Status: 500, Reset: true}, "PUT", 0, syscall.ECONNRESET, false},
 		{"cut off", false, Fault{CutOff: true}, "PUT", 200, io.ErrUnexpectedEOF, true},
 		{"cut off over HTTP/2", true, Fault{CutOff: true}, "PUT", 200, nil, true},
-		{"cut off in a scripted answer", false, Fault{Status: 503, CutOff: true}, "PUT", 503, io.ErrUnexpectedEOF, false},
+		{"cut off in a scripted response", false, Fault{Status: 503, CutOff: true}, "PUT", 503, io.ErrUnexpectedEOF, false},
 		{"cut off without a body", false, Fault{CutOff: true}, "DELETE", 0, syscall.ECONNRESET, true},
 	}
 	for _, test := range tests {
@@ -183,7 +187,7 @@ func TestConnectionFaults(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			r.GetBody = nil // or net/http sends the request again by itself
+			r.GetBody = nil // or net/http resends the request itself
 			r.Header.Set("Authorization", "Bearer "+DefaultAPIKey)
 			status := 0
 			response, err := server.Client().Do(r)
@@ -193,7 +197,7 @@ func TestConnectionFaults(t *testing.T) {
 				body, err = io.ReadAll(response.Body)
 				_ = response.Body.Close()
 				if len(body) == 0 {
-					t.Error("nothing of the body came")
+					t.Error("received nothing of the body")
 				}
 			}
 			if err == nil || test.err != nil && !errors.Is(err, test.err) {
@@ -202,20 +206,21 @@ func TestConnectionFaults(t *testing.T) {
 			if status != test.status {
 				t.Errorf("status %d, want %d", status, test.status)
 			}
-			if profile, _ := h.store.profile("u"); (string(profile) != `{"a":1}`) != test.carried {
-				t.Errorf("the profile is %s, carried out should be %t", profile, test.carried)
+			if profile := stored(h, "u"); (profile != `{"a":1}`) != test.carried {
+				t.Errorf("the profile is %s, want carried out %t", profile, test.carried)
 			}
 			requests := h.Requests()
 			if got := requests[len(requests)-1].Status; got != test.status {
 				t.Errorf("recorded status %d, want %d", got, test.status)
 			}
 			w := send(h, "GET", "/nowhere", "")
-			wantRefusal(t, w, 404, "invalid_request_error")
+			wantError(t, w, 404, "invalid_request_error")
 		})
 	}
 }
 
 func TestResetOverTLS(t *testing.T) {
+	t.Parallel()
 	h := NewHandler()
 	server := httptest.NewTLSServer(h)
 	defer server.Close()

@@ -14,27 +14,26 @@ import (
 // DefaultAPIKey is the key that a new Handler accepts.
 const DefaultAPIKey = "test-api-key"
 
-// maxBody is how large a request may be. It is this package's own bound; the
-// API reference says that there is one, not where.
-const maxBody = 4 << 20
+// maxBody is the largest request. Courier documents 6 MB; this is the larger of the
+// two readings of that.
+const maxBody = 6 << 20
 
-// Handler is the Profiles API in memory, as an http.Handler for a server of the
-// caller's own; a Server is the two in one. It serves paths that begin with
-// /profiles/; to mount it below a prefix, wrap it in http.StripPrefix.
+// Handler is an in-memory fake of the Profiles API, as an http.Handler for a server of
+// your own; [Server] combines the two. It serves paths that begin with /profiles/; to
+// mount it below a prefix, wrap it in http.StripPrefix.
 //
-// A Handler is safe for concurrent use. Its fields are to be set before the
-// first request.
+// A Handler is safe for concurrent use. Set its fields before the first request.
 type Handler struct {
 	// APIKey is the key to accept. NewHandler sets it to DefaultAPIKey.
 	APIKey string
 
-	// PageSize is how many subscriptions a page of a list holds. Anything below
-	// 1 is the default of 3, small so that a test meets a second page.
+	// PageSize is the number of subscriptions on a page. Below 1 it is the default,
+	// 3, which is small so that tests meet a second page.
 	PageSize int
 
-	// MaxRequests is how many requests are kept for Requests, the latest ones. 0
-	// keeps all of them, which takes memory in a test of a million; a negative
-	// number keeps none.
+	// MaxRequests is how many of the latest requests are kept for Requests. 0 keeps
+	// all of them, which takes memory in a test of a million; a negative number
+	// keeps none.
 	MaxRequests int
 
 	store store
@@ -46,7 +45,7 @@ type Handler struct {
 	faults   []Fault
 }
 
-// NewHandler returns the API without any user.
+// NewHandler returns a handler without any data.
 func NewHandler() *Handler {
 	return &Handler{APIKey: DefaultAPIKey}
 }
@@ -58,9 +57,9 @@ type call struct {
 	body   []byte
 }
 
-// object reads a body that has to be a JSON object.
+// object reads a body that must be a JSON object.
 func (c call) object() (map[string]any, error) {
-	object, err := decodeObject(c.body)
+	object, err := parseObject(c.body)
 	if err != nil {
 		return nil, fmt.Errorf("request body: %w", err)
 	}
@@ -70,12 +69,12 @@ func (c call) object() (map[string]any, error) {
 // endpoint is an operation of the API.
 type endpoint struct {
 	method, name string
-	serve        func(*Handler, call) answer
+	serve        func(*Handler, call) response
 }
 
-// resource returns the endpoints at a path, given as it was sent, and the user
-// id in it. It splits before it decodes, so that an encoded slash is part of the
-// id; http.ServeMux decodes first, and cleans.
+// resource returns the endpoints at a path and the user ID in it. It splits the path
+// as it was sent, so that an encoded slash is part of the ID; http.ServeMux decodes
+// and cleans first.
 func resource(escapedPath string) (userID string, endpoints []endpoint) {
 	segments := strings.Split(escapedPath, "/")
 	if len(segments) < 3 || segments[0] != "" || segments[1] != "profiles" {
@@ -83,8 +82,8 @@ func resource(escapedPath string) (userID string, endpoints []endpoint) {
 	}
 	userID, err := url.PathUnescape(segments[2])
 	if err != nil || userID == "" || userID == "." || userID == ".." {
-		// Dot segments never reach a server whose path is normalised on the way
-		// (RFC 3986, section 6.2.2.3).
+		// Dot segments are normalized away before they reach a server (RFC 3986,
+		// section 6.2.2.3).
 		return "", nil
 	}
 	switch {
@@ -107,11 +106,11 @@ func resource(escapedPath string) (userID string, endpoints []endpoint) {
 	}
 }
 
-// ServeHTTP answers one request. It panics with http.ErrAbortHandler, which
-// net/http servers expect, where a Fault leaves an answer unfinished.
+// ServeHTTP serves one request. Where a [Fault] leaves a response unfinished it panics
+// with http.ErrAbortHandler, as net/http servers expect.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	// All of the body first: net/http notices a client that goes away only
-	// after that, and a delay has to end then.
+	// net/http notices that a client has gone away, which ends a delay, only once
+	// the body has been read.
 	body, bodyErr := readBody(r.Body)
 	path := r.URL.EscapedPath()
 	userID, endpoints := resource(path)
@@ -126,28 +125,34 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	number, fault := h.receive(request)
 
-	serve := func() answer { return endpoints[i].serve(h, c) }
-	finish := func(answer) {}
+	var serve func() response
+	finish := func(response) {}
+	reject := func(status int, message string) {
+		serve = func() response { return errorResponse(status, message) }
+	}
 	switch {
 	case !h.authorized(r.Header):
-		serve = refusal(http.StatusUnauthorized, "the API key is missing or wrong")
+		reject(http.StatusUnauthorized, "the API key is missing or wrong")
 	case endpoints == nil:
-		serve = refusal(http.StatusNotFound, "no such resource")
+		reject(http.StatusNotFound, "no such resource")
 	case i < 0:
-		serve = func() answer { return methodNotAllowed(endpoints) }
+		serve = func() response { return methodNotAllowed(endpoints) }
 	case errors.Is(bodyErr, errTooLarge):
-		serve = refusal(http.StatusRequestEntityTooLarge, bodyErr.Error())
+		reject(http.StatusRequestEntityTooLarge, bodyErr.Error())
 	case bodyErr != nil:
-		serve = refusal(http.StatusBadRequest, "request body: "+bodyErr.Error())
-	case r.Method == http.MethodPost:
-		serve, finish = h.keys.claim(r.Header, serve)
+		reject(http.StatusBadRequest, "request body: "+bodyErr.Error())
+	default:
+		serve = func() response { return endpoints[i].serve(h, c) }
+		if r.Method == http.MethodPost {
+			serve, finish = h.keys.claim(r.Header, serve)
+		}
 	}
-	a := fault.apply(r.Context(), serve)
-	finish(a)
-	if !a.lost {
-		h.answered(number, a.status)
+	resp := fault.apply(r.Context(), serve)
+	finish(resp)
+	if !resp.lost {
+		h.setStatus(number, resp.status)
 	}
-	a.write(w, number+1)
+	resp.write(w, number+1)
 }
 
 func (h *Handler) authorized(header http.Header) bool {
@@ -155,27 +160,27 @@ func (h *Handler) authorized(header http.Header) bool {
 	return strings.EqualFold(scheme, "Bearer") && key == h.APIKey && key != ""
 }
 
-func methodNotAllowed(endpoints []endpoint) answer {
+func methodNotAllowed(endpoints []endpoint) response {
 	methods := make([]string, len(endpoints))
 	for i, e := range endpoints {
 		methods[i] = e.method
 	}
-	a := refuse(http.StatusMethodNotAllowed, "the resource does not have this method")
-	a.header = http.Header{"Allow": {strings.Join(methods, ", ")}}
-	return a
+	r := errorResponse(http.StatusMethodNotAllowed, "the resource does not have this method")
+	r.header = http.Header{"Allow": {strings.Join(methods, ", ")}}
+	return r
 }
 
 var errTooLarge = fmt.Errorf("request body is larger than %d bytes", maxBody)
 
 func readBody(body io.Reader) ([]byte, error) {
-	if body == nil { // a client's request, handed over without a server between
+	if body == nil { // http.NewRequest without a body and without a server
 		return nil, nil
 	}
 	data, err := io.ReadAll(io.LimitReader(body, maxBody+1))
 	if len(data) > maxBody {
-		// A client that is cut off while it writes may not see the answer, so
-		// take in what it still sends, within reason.
-		_, _ = io.CopyN(io.Discard, body, 16*maxBody)
+		// A client that is cut off while it writes may not see the response, so
+		// take what it still sends, up to a point.
+		_, _ = io.CopyN(io.Discard, body, 10*maxBody)
 		return data[:maxBody], errTooLarge
 	}
 	return data, err

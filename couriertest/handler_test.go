@@ -13,6 +13,7 @@ import (
 )
 
 func TestAuthorization(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name, authorization string
 		status              int
@@ -30,39 +31,41 @@ func TestAuthorization(t *testing.T) {
 			h := NewHandler()
 			w := send(h, "POST", "/profiles/u", `{"profile":{}}`, "Authorization", test.authorization)
 			if test.status == 200 {
-				wantAnswer(t, w, 200, `{"status":"SUCCESS"}`)
+				wantResponse(t, w, 200, `{"status":"SUCCESS"}`)
 				return
 			}
-			wantRefusal(t, w, 401, "authentication_error")
+			wantError(t, w, 401, "authentication_error")
 			wantProfile(t, h, "u", "")
 		})
 	}
 
 	t.Run("comes first", func(t *testing.T) {
-		for _, request := range [][3]string{{"GET", "/nowhere"}, {"TRACE", "/profiles/u"}, {"POST", "/profiles/u", "no JSON"}} {
+		for _, request := range [][3]string{{"GET", "/nowhere"}, {"TRACE", "/profiles/u"}, {"POST", "/profiles/u", "not JSON"}} {
 			w := send(NewHandler(), request[0], request[1], request[2], "Authorization", "")
-			wantRefusal(t, w, 401, "authentication_error")
+			wantError(t, w, 401, "authentication_error")
 		}
 	})
-	t.Run("key of the caller", func(t *testing.T) {
+	t.Run("another key set", func(t *testing.T) {
 		h := NewHandler()
 		h.APIKey = "mine"
-		wantRefusal(t, send(h, "DELETE", "/profiles/u", ""), 401, "authentication_error")
-		wantAnswer(t, send(h, "DELETE", "/profiles/u", "", "Authorization", "Bearer mine"), 204, "")
+		wantError(t, send(h, "DELETE", "/profiles/u", ""), 401, "authentication_error")
+		wantResponse(t, send(h, "DELETE", "/profiles/u", "", "Authorization", "Bearer mine"), 204, "")
 	})
 	t.Run("no key set", func(t *testing.T) {
-		wantRefusal(t, send(&Handler{}, "DELETE", "/profiles/u", "", "Authorization", "Bearer "), 401, "authentication_error")
+		wantError(t, send(&Handler{}, "DELETE", "/profiles/u", "", "Authorization", "Bearer "), 401, "authentication_error")
 	})
 }
 
 func TestZeroHandlerWorks(t *testing.T) {
+	t.Parallel()
 	h := &Handler{APIKey: DefaultAPIKey}
-	wantAnswer(t, send(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, "Idempotency-Key", "k"), 200, `{"status":"SUCCESS"}`)
-	wantAnswer(t, send(h, "POST", "/profiles/u/lists", `{"lists":[{"listId":"l"}]}`), 200, `{"status":"SUCCESS"}`)
+	wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, "Idempotency-Key", "k"), 200, `{"status":"SUCCESS"}`)
+	wantResponse(t, send(h, "POST", "/profiles/u/lists", `{"lists":[{"listId":"l"}]}`), 200, `{"status":"SUCCESS"}`)
 	wantProfile(t, h, "u", `{"a":1}`)
 }
 
 func TestRouting(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		method, path string
 		status       int
@@ -92,7 +95,7 @@ func TestRouting(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.method+" "+test.path, func(t *testing.T) {
 			w := send(NewHandler(), test.method, test.path, "")
-			wantRefusal(t, w, test.status, "invalid_request_error")
+			wantError(t, w, test.status, "invalid_request_error")
 			if got := w.Header().Get("Allow"); got != test.allow {
 				t.Errorf("Allow %q, want %q", got, test.allow)
 			}
@@ -106,6 +109,7 @@ var awkwardIDs = []string{
 }
 
 func TestUserIDsOfAnyCharacters(t *testing.T) {
+	t.Parallel()
 	routes := map[string]func(http.Handler) (http.Handler, string){
 		"as it is":       func(h http.Handler) (http.Handler, string) { return h, "" },
 		"below a prefix": func(h http.Handler) (http.Handler, string) { return http.StripPrefix("/a/fake", h), "/a/fake" },
@@ -141,24 +145,25 @@ func TestUserIDsOfAnyCharacters(t *testing.T) {
 				if got := h.Requests()[i].UserID; got != id {
 					t.Errorf("user id %q, want %q", got, id)
 				}
-				wantAnswer(t, send(routed, "POST", path+"/lists", `{"lists":[{"listId":"l"}]}`), 200, `{"status":"SUCCESS"}`)
+				wantResponse(t, send(routed, "POST", path+"/lists", `{"lists":[{"listId":"l"}]}`), 200, `{"status":"SUCCESS"}`)
 				if got := h.Subscriptions(id); len(got) != 1 {
 					t.Errorf("%q: subscriptions %v", id, got)
 				}
-				// Not a request of its own, so that Requests()[i] stays the i-th id's.
+				// Drop the last request, so that Requests()[i] belongs to the i-th ID.
 				h.requests = h.requests[:i+1]
 			}
 		})
 	}
 }
 
-func TestTooLargeABody(t *testing.T) {
+func TestLargestBody(t *testing.T) {
+	t.Parallel()
 	h := NewHandler()
 	server := httptest.NewServer(h)
 	defer server.Close()
 	for _, test := range []struct {
 		size, status int
-	}{{maxBody, 200}, {maxBody + 1, 413}, {3 * maxBody, 413}} {
+	}{{6_000_000, 200}, {6 << 20, 200}, {6<<20 + 1, 413}, {12 << 20, 413}} {
 		t.Run(fmt.Sprint(test.size), func(t *testing.T) {
 			frame := `{"profile":{"x":""}}`
 			body := strings.Replace(frame, `""`, `"`+strings.Repeat("x", test.size-len(frame))+`"`, 1)
@@ -177,10 +182,11 @@ func TestTooLargeABody(t *testing.T) {
 			}
 		})
 	}
-	wantRefusal(t, send(h, "PUT", "/profiles/u", strings.Repeat(" ", maxBody+1)), 413, "invalid_request_error")
+	wantError(t, send(h, "PUT", "/profiles/u", strings.Repeat(" ", 6<<20+1)), 413, "invalid_request_error")
 }
 
-func TestEveryAnswerHasItsOwnRequestID(t *testing.T) {
+func TestEveryResponseHasItsOwnRequestID(t *testing.T) {
+	t.Parallel()
 	h := NewHandler()
 	h.Fail(Fault{Status: 500}, Fault{}, Fault{}, Fault{Header: http.Header{"x-request-id": nil}})
 	var got []string
@@ -194,6 +200,7 @@ func TestEveryAnswerHasItsOwnRequestID(t *testing.T) {
 }
 
 func TestRequestWithoutAServer(t *testing.T) {
+	t.Parallel()
 	r, err := http.NewRequest("GET", "http://api.example/profiles/u", nil)
 	if err != nil {
 		t.Fatal(err)
@@ -201,16 +208,17 @@ func TestRequestWithoutAServer(t *testing.T) {
 	r.Header.Set("Authorization", "Bearer "+DefaultAPIKey)
 	w := httptest.NewRecorder()
 	NewHandler().ServeHTTP(w, r)
-	wantRefusal(t, w, 404, "invalid_request_error")
+	wantError(t, w, 404, "invalid_request_error")
 }
 
-func TestBodyThatBreaksOff(t *testing.T) {
+func TestBodyCutOff(t *testing.T) {
+	t.Parallel()
 	h := NewHandler()
 	r := httptest.NewRequest("PUT", "/profiles/u", brokenReader{})
 	r.Header.Set("Authorization", "Bearer "+DefaultAPIKey)
 	w := httptest.NewRecorder()
 	h.ServeHTTP(w, r)
-	wantRefusal(t, w, 400, "invalid_request_error")
+	wantError(t, w, 400, "invalid_request_error")
 }
 
 type brokenReader struct{}
@@ -218,6 +226,7 @@ type brokenReader struct{}
 func (brokenReader) Read([]byte) (int, error) { return 0, http.ErrBodyReadAfterClose }
 
 func TestConcurrentUse(t *testing.T) {
+	t.Parallel()
 	const users, rounds = 8, 8
 	h := NewHandler()
 	h.PageSize = 2
@@ -242,7 +251,7 @@ func TestConcurrentUse(t *testing.T) {
 	wg.Wait()
 	profile, ok := h.Profile("shared")
 	if custom, _ := profile.Custom.Get(); !ok || len(custom) != users*rounds {
-		t.Errorf("%d of %d concurrent merges are there", len(custom), users*rounds)
+		t.Errorf("%d of %d concurrent merges are stored", len(custom), users*rounds)
 	}
 	if got := len(h.Requests()); got != 6*users*rounds {
 		t.Errorf("%d requests, want %d", got, 6*users*rounds)

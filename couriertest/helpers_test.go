@@ -7,11 +7,12 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 )
 
-// send hands a request with the right key to a handler. Headers are given as
-// name, value, name, value; an empty value removes a header.
+// send passes a request with the right key to a handler. Headers are given as name,
+// value, name, value; an empty value removes a header.
 func send(h http.Handler, method, target, body string, headers ...string) *httptest.ResponseRecorder {
 	r := httptest.NewRequest(method, target, strings.NewReader(body))
 	r.Header.Set("Authorization", "Bearer "+DefaultAPIKey)
@@ -26,8 +27,8 @@ func send(h http.Handler, method, target, body string, headers ...string) *httpt
 	return w
 }
 
-// wantAnswer checks status and body, the body as JSON.
-func wantAnswer(t *testing.T, w *httptest.ResponseRecorder, status int, body string) {
+// wantResponse checks the status and the body, as JSON.
+func wantResponse(t *testing.T, w *httptest.ResponseRecorder, status int, body string) {
 	t.Helper()
 	if w.Code != status {
 		t.Errorf("status %d, want %d; body %s", w.Code, status, w.Body)
@@ -42,52 +43,60 @@ func wantAnswer(t *testing.T, w *httptest.ResponseRecorder, status int, body str
 	}
 }
 
-// wantRefusal checks the status and type of an error, and that it has a message.
-func wantRefusal(t *testing.T, w *httptest.ResponseRecorder, status int, errorType string) {
+// wantError checks the status and type of an error, and that it has a message.
+func wantError(t *testing.T, w *httptest.ResponseRecorder, status int, errorType string) {
 	t.Helper()
 	var body map[string]string
 	if err := json.Unmarshal(w.Body.Bytes(), &body); err != nil {
 		t.Errorf("body %q: %v", w.Body, err)
 	}
 	if w.Code != status || body["type"] != errorType || body["message"] == "" || len(body) != 2 {
-		t.Errorf("answer %d %s, want %d with a message and type %s", w.Code, w.Body, status, errorType)
+		t.Errorf("response %d %s, want %d with a message and type %s", w.Code, w.Body, status, errorType)
 	}
 }
 
+// wantJSON compares JSON regardless of whitespace and the order of members, but with
+// the spelling of every string and number.
 func wantJSON(t *testing.T, got, want string) {
 	t.Helper()
-	if want == "" || got == "" {
-		if got != want {
-			t.Errorf("got %q, want %q", got, want)
-		}
-		return
-	}
-	if diff := cmp.Diff(mustDecode(t, want), mustDecode(t, got)); diff != "" {
-		t.Errorf("-want +got\n%s", diff)
+	if diff := cmp.Diff(reordered(t, want), reordered(t, got)); diff != "" {
+		t.Errorf("JSON (-want +got):\n%s", diff)
 	}
 }
 
-func mustDecode(t *testing.T, text string) any {
+func reordered(t *testing.T, text string) string {
 	t.Helper()
-	value, err := decode([]byte(text))
+	if text == "" {
+		return ""
+	}
+	value := jsontext.Value(text)
+	err := value.Format(jsontext.ReorderRawObjects(true), jsontext.PreserveRawStrings(true),
+		jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 	if err != nil {
 		t.Fatalf("%q: %v", text, err)
 	}
-	return value
+	return string(value)
 }
 
-func mustEncode(t *testing.T, value any) string {
+// setUp returns a handler whose user "u" has a profile, or none for "".
+func setUp(t *testing.T, profile string) *Handler {
 	t.Helper()
-	text, err := encode(value)
-	if err != nil {
-		t.Fatal(err)
+	h := NewHandler()
+	if profile != "" {
+		wantResponse(t, send(h, "PUT", "/profiles/u", `{"profile":`+profile+`}`), 200, success)
 	}
-	return string(text)
+	return h
 }
 
-// wantProfile checks what is stored, to the digit; "" is no profile.
+const success = `{"status":"SUCCESS"}`
+
+// stored returns the JSON of a profile, or "".
+func stored(h *Handler, userID string) string {
+	profile, _, _ := h.store.profile(userID)
+	return string(profile)
+}
+
 func wantProfile(t *testing.T, h *Handler, userID, want string) {
 	t.Helper()
-	got, _ := h.store.profile(userID)
-	wantJSON(t, string(got), want)
+	wantJSON(t, stored(h, userID), want)
 }

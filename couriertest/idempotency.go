@@ -8,32 +8,30 @@ import (
 	"time"
 )
 
-// idempotencyKeys holds, per Idempotency-Key, the first answer that was given
-// under it. Its zero value is empty and ready.
+// idempotencyKeys holds the first response to each Idempotency-Key. Its zero value is
+// empty and ready to use.
 type idempotencyKeys struct {
 	mu   sync.Mutex
 	keys map[string]keyState
 }
 
 type keyState struct {
-	running bool // the first request is being answered right now
-	saved   answer
+	running bool // the first request is in progress
+	saved   response
 	expires time.Time
 }
 
-// claim returns what answers a request in place of serve, and what is to be
-// called with the answer that the request got. A request without a key is served
-// as if there were no keys. One whose key has a saved answer gets that, whatever
-// it asks for itself, and one whose key is in use at this moment a 409.
-func (k *idempotencyKeys) claim(header http.Header, serve func() answer) (func() answer, func(answer)) {
-	nothing := func(answer) {}
+// claim returns what to run in place of serve, and a function to call with the
+// response that the request got.
+func (k *idempotencyKeys) claim(header http.Header, serve func() response) (func() response, func(response)) {
+	nothing := func(response) {}
 	key := header.Get("Idempotency-Key")
 	if key == "" {
 		return serve, nothing
 	}
 	expires, err := keyExpiration(header)
 	if err != nil {
-		return refusal(http.StatusBadRequest, err.Error()), nothing
+		return func() response { return errorResponse(http.StatusBadRequest, err.Error()) }, nothing
 	}
 
 	k.mu.Lock()
@@ -41,39 +39,37 @@ func (k *idempotencyKeys) claim(header http.Header, serve func() answer) (func()
 	state := k.keys[key]
 	switch {
 	case state.running:
-		return refusal(http.StatusConflict, "a request with this Idempotency-Key is in progress"), nothing
+		return func() response {
+			return errorResponse(http.StatusConflict, "a request with this Idempotency-Key is in progress")
+		}, nothing
 	case time.Now().Before(state.expires):
-		return func() answer { return state.saved }, nothing
+		return func() response { return state.saved }, nothing
 	}
 	if k.keys == nil {
 		k.keys = make(map[string]keyState)
 	}
 	k.keys[key] = keyState{running: true}
-	return serve, func(a answer) { k.finish(key, a, expires) }
+	return serve, func(r response) { k.finish(key, r, expires) }
 }
 
-// finish saves an answer under its key, or frees the key when the answer is not
-// one to be saved. Saved are a success and a 500, which are what an endpoint
-// itself says; any other status stands for a refusal before it (4xx) or for a
-// gateway in front of it (502, 503, 504).
-func (k *idempotencyKeys) finish(key string, a answer, expires time.Time) {
+// finish saves a success and a 500, which are what an endpoint itself responds. Other
+// statuses come from before the endpoint (4xx) or from a gateway (502, 503, 504).
+func (k *idempotencyKeys) finish(key string, r response, expires time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if a.status/100 != 2 && a.status != http.StatusInternalServerError {
+	if r.status/100 != 2 && r.status != http.StatusInternalServerError {
 		delete(k.keys, key)
 		return
 	}
-	k.keys[key] = keyState{saved: answer{status: a.status, body: a.body}, expires: expires}
+	k.keys[key] = keyState{saved: response{status: r.status, body: r.body}, expires: expires}
 }
 
-// expirationSlack is how far an x-idempotency-expiration may be out of its
-// bounds: a caller who asks for the shortest, 24 hours, is late by as long as the
-// request takes.
+// expirationSlack is how far an x-idempotency-expiration may be out of bounds:
+// "24 hours from now" is less than that when the request arrives.
 const expirationSlack = time.Minute
 
-// keyExpiration reads an x-idempotency-expiration: epoch milliseconds or ISO
-// 8601 (in the form of RFC 3339), 24 hours to 1 year ahead. Without one a key
-// lives for 24 hours.
+// keyExpiration reads x-idempotency-expiration: epoch milliseconds or ISO 8601 (as in
+// RFC 3339), 24 hours to 1 year ahead. The default is 24 hours.
 func keyExpiration(header http.Header) (time.Time, error) {
 	now := time.Now()
 	day, year := now.Add(24*time.Hour), now.AddDate(1, 0, 0)

@@ -8,50 +8,53 @@ import (
 	"time"
 )
 
-func TestKeyReplaysTheFirstAnswer(t *testing.T) {
+func TestKeyReplaysTheFirstResponse(t *testing.T) {
+	t.Parallel()
 	const key = "Idempotency-Key"
 	h := NewHandler()
-	wantAnswer(t, send(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, key, "k"), 200, success)
-	wantAnswer(t, send(h, "POST", "/profiles/u", `{"profile":{"a":2}}`, key, "k"), 200, success)
+	wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, key, "k"), 200, success)
+	wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"a":2}}`, key, "k"), 200, success)
 	wantProfile(t, h, "u", `{"a":1}`)
 
 	// Whatever the key comes with.
-	wantAnswer(t, send(h, "POST", "/profiles/v", `no JSON`, key, "k"), 200, success)
+	wantResponse(t, send(h, "POST", "/profiles/v", `not JSON`, key, "k"), 200, success)
 	wantProfile(t, h, "v", "")
-	wantAnswer(t, send(h, "POST", "/profiles/u/lists", `{"lists":[{"listId":"l"}]}`, key, "k"), 200, success)
+	wantResponse(t, send(h, "POST", "/profiles/u/lists", `{"lists":[{"listId":"l"}]}`, key, "k"), 200, success)
 	if got := h.Subscriptions("u"); len(got) != 0 {
 		t.Errorf("a replay subscribed to %v", got)
 	}
 
 	// Another key, an empty one, none.
 	for i, headers := range [][]string{{key, "K"}, {key, ""}, nil} {
-		wantAnswer(t, send(h, "POST", "/profiles/u", fmt.Sprintf(`{"profile":{"a":%d}}`, i+10), headers...), 200, success)
+		wantResponse(t, send(h, "POST", "/profiles/u", fmt.Sprintf(`{"profile":{"a":%d}}`, i+10), headers...), 200, success)
 		wantProfile(t, h, "u", fmt.Sprintf(`{"a":%d}`, i+10))
 	}
-	wantRefusal(t, send(h, "POST", "/profiles/u", `{"profile":{}}`, key, "k", "Authorization", "Bearer other"), 401, "authentication_error")
+	wantError(t, send(h, "POST", "/profiles/u", `{"profile":{}}`, key, "k", "Authorization", "Bearer other"), 401, "authentication_error")
 }
 
-func TestKeyHasNoEffectButOnPost(t *testing.T) {
+func TestKeyAffectsOnlyPost(t *testing.T) {
+	t.Parallel()
 	h := setUp(t, `{"a":1}`)
 	headers := []string{"Idempotency-Key", "k", "x-idempotency-expiration", "nonsense"}
 	for i := range 2 {
-		wantAnswer(t, send(h, "PUT", "/profiles/u", fmt.Sprintf(`{"profile":{"a":%d}}`, i), headers...), 200, success)
-		wantAnswer(t, send(h, "GET", "/profiles/u", "", headers...), 200, fmt.Sprintf(`{"profile":{"a":%d},"preferences":null}`, i))
-		wantAnswer(t, send(h, "PATCH", "/profiles/u", `{"patch":[{"op":"add","path":"/b","value":1}]}`, headers...), 204, "")
+		wantResponse(t, send(h, "PUT", "/profiles/u", fmt.Sprintf(`{"profile":{"a":%d}}`, i), headers...), 200, success)
+		wantResponse(t, send(h, "GET", "/profiles/u", "", headers...), 200, fmt.Sprintf(`{"profile":{"a":%d},"preferences":null}`, i))
+		wantResponse(t, send(h, "PATCH", "/profiles/u", `{"patch":[{"op":"add","path":"/b","value":1}]}`, headers...), 204, "")
 		wantProfile(t, h, "u", fmt.Sprintf(`{"a":%d,"b":1}`, i))
-		wantAnswer(t, send(h, "DELETE", "/profiles/u", "", headers...), 204, "")
+		wantResponse(t, send(h, "DELETE", "/profiles/u", "", headers...), 204, "")
 		wantProfile(t, h, "u", "")
 	}
 }
 
-func TestWhichAnswersAKeySaves(t *testing.T) {
+func TestWhichResponsesAreSaved(t *testing.T) {
+	t.Parallel()
 	tests := []struct {
 		name  string
 		fault Fault
 		saved bool
 	}{
 		{"success", Fault{}, true},
-		{"success whose answer is lost", Fault{CutOff: true}, true},
+		{"success whose response is lost", Fault{CutOff: true}, true},
 		{"scripted success", Fault{Status: 202, Body: []byte(`{"status":"SUCCESS"}`)}, true},
 		{"500", Fault{Status: 500}, true},
 		{"500 that is cut off", Fault{Status: 500, CutOff: true}, true},
@@ -71,9 +74,9 @@ func TestWhichAnswersAKeySaves(t *testing.T) {
 			h.Fail(test.fault)
 			first, _ := sendMayAbort(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, "Idempotency-Key", "k")
 			second := send(h, "POST", "/profiles/u", `{"profile":{"b":2}}`, "Idempotency-Key", "k")
-			profile, _ := h.store.profile("u")
-			if saved := string(profile) != `{"b":2}`; saved != test.saved {
-				t.Errorf("saved is %t, want %t: the second request got %d, and the profile is %s", saved, test.saved, second.Code, profile)
+			profile := stored(h, "u")
+			if saved := profile != `{"b":2}`; saved != test.saved {
+				t.Errorf("saved: %t, want %t; the second request got %d, and the profile is %s", saved, test.saved, second.Code, profile)
 			}
 			if test.saved && first.Code != second.Code {
 				t.Errorf("replayed %d as %d", first.Code, second.Code)
@@ -82,36 +85,39 @@ func TestWhichAnswersAKeySaves(t *testing.T) {
 	}
 }
 
-func TestKeySavesNoRefusal(t *testing.T) {
-	for _, refused := range [][]string{
+func TestRejectionsAreNotSaved(t *testing.T) {
+	t.Parallel()
+	for _, rejected := range [][]string{
 		{"/profiles/u", `{}`},
 		{"/profiles/u", `{"profile":{}}`, "Authorization", "Bearer other"},
 		{"/profiles/u", `{"profile":{}}`, "x-idempotency-expiration", "nonsense"},
 		{"/nowhere", `{"profile":{}}`},
 	} {
 		h := NewHandler()
-		if w := send(h, "POST", refused[0], refused[1], append(refused[2:], "Idempotency-Key", "k")...); w.Code < 400 {
-			t.Errorf("%v got %d", refused, w.Code)
+		if w := send(h, "POST", rejected[0], rejected[1], append(rejected[2:], "Idempotency-Key", "k")...); w.Code < 400 {
+			t.Errorf("%v got %d", rejected, w.Code)
 		}
-		wantAnswer(t, send(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, "Idempotency-Key", "k"), 200, success)
+		wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, "Idempotency-Key", "k"), 200, success)
 		wantProfile(t, h, "u", `{"a":1}`)
 	}
 }
 
 func TestReplayOfA500KeepsItsBody(t *testing.T) {
+	t.Parallel()
 	h := NewHandler()
 	h.Fail(Fault{Status: 500, Body: []byte(`{"message":"down","type":"api_error"}`), Header: map[string][]string{"X-First": {"yes"}}})
 	for i := range 3 {
 		w := send(h, "POST", "/profiles/u", `{"profile":{}}`, "Idempotency-Key", "k")
-		wantAnswer(t, w, 500, `{"message":"down","type":"api_error"}`)
+		wantResponse(t, w, 500, `{"message":"down","type":"api_error"}`)
 		if got := w.Header().Get("X-First"); (got == "yes") != (i == 0) {
-			t.Errorf("answer %d has X-First %q", i, got)
+			t.Errorf("response %d has X-First %q", i, got)
 		}
 	}
 	wantProfile(t, h, "u", "")
 }
 
-func TestFaultComesBeforeAReplay(t *testing.T) {
+func TestFaultPrecedesReplay(t *testing.T) {
+	t.Parallel()
 	h := NewHandler()
 	h.Fail(Fault{}, Fault{Status: 503})
 	for _, want := range []int{200, 503, 200} {
@@ -122,6 +128,7 @@ func TestFaultComesBeforeAReplay(t *testing.T) {
 }
 
 func TestKeyInUse(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHandler()
 		h.Fail(Fault{Delay: time.Second})
@@ -129,15 +136,16 @@ func TestKeyInUse(t *testing.T) {
 		go func() { done <- send(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, "Idempotency-Key", "k") }()
 		synctest.Wait()
 
-		wantRefusal(t, send(h, "POST", "/profiles/u", `{"profile":{"a":2}}`, "Idempotency-Key", "k"), 409, "invalid_request_error")
-		wantAnswer(t, send(h, "POST", "/profiles/u", `{"profile":{"b":1}}`, "Idempotency-Key", "other"), 200, success)
-		wantAnswer(t, <-done, 200, success)
-		wantAnswer(t, send(h, "POST", "/profiles/u", `{"profile":{"a":3}}`, "Idempotency-Key", "k"), 200, success)
+		wantError(t, send(h, "POST", "/profiles/u", `{"profile":{"a":2}}`, "Idempotency-Key", "k"), 409, "invalid_request_error")
+		wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"b":1}}`, "Idempotency-Key", "other"), 200, success)
+		wantResponse(t, <-done, 200, success)
+		wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"a":3}}`, "Idempotency-Key", "k"), 200, success)
 		wantProfile(t, h, "u", `{"a":1,"b":1}`)
 	})
 }
 
 func TestKeyExpires(t *testing.T) {
+	t.Parallel()
 	const day = 24 * time.Hour
 	year := func(now time.Time) time.Time { return now.AddDate(1, 0, 0) }
 	after := func(d time.Duration) func(time.Time) time.Time {
@@ -178,11 +186,11 @@ func TestKeyExpires(t *testing.T) {
 				}
 				w := send(h, "POST", "/profiles/u", `{"profile":{"n":1}}`, headers...)
 				if !test.valid {
-					wantRefusal(t, w, 400, "invalid_request_error")
+					wantError(t, w, 400, "invalid_request_error")
 					wantProfile(t, h, "u", "")
 					return
 				}
-				wantAnswer(t, w, 200, success)
+				wantResponse(t, w, 200, success)
 
 				time.Sleep(time.Until(expires) - time.Millisecond)
 				send(h, "POST", "/profiles/u", `{"profile":{"n":2}}`, "Idempotency-Key", "k")

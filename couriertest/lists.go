@@ -1,45 +1,63 @@
 package couriertest
 
 import (
+	"crypto/sha256"
 	"encoding/base64"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// defaultPageSize is small, so that a test with a handful of subscriptions
-// meets a second page.
+// defaultPageSize is small, so that a few subscriptions already take two pages.
 const defaultPageSize = 3
 
-// timestampLayout is how the API reference writes a time, as in
-// 2020-06-10T18:41:29.093Z.
+// timestampLayout is how the API reference writes a time: 2020-06-10T18:41:29.093Z.
 const timestampLayout = "2006-01-02T15:04:05.000Z"
 
-// Subscriptions returns the lists that a user is subscribed to, oldest first.
+// Subscriptions returns the lists that a user is subscribed to, oldest subscription
+// first.
 func (h *Handler) Subscriptions(userID string) []courier.Subscription {
 	stored := h.store.subscriptionsOf(userID)
 	subscriptions := make([]courier.Subscription, len(stored))
 	for i, s := range stored {
-		subscriptions[i] = courier.Subscription{ID: s.listID, Name: s.listID, Created: s.created, Updated: s.updated}
+		subscriptions[i] = courier.Subscription{ID: s.listID, Name: s.listID, Created: s.list.created, Updated: s.list.updated}
 		var preferences courier.Preferences
-		if err := json.Unmarshal(s.preferences, &preferences); err == nil {
+		if err := json.Unmarshal(s.preferences, &preferences, lenient); err == nil {
 			subscriptions[i].Preferences = &preferences
 		}
 	}
 	return subscriptions
 }
 
-func (h *Handler) listSubscriptions(c call) answer {
+// page is the response of "list subscriptions".
+type page struct {
+	Paging struct {
+		Cursor *string `json:"cursor"`
+		More   bool    `json:"more"`
+	} `json:"paging"`
+	Results []result `json:"results"`
+}
+
+type result struct {
+	ID          string         `json:"id"`
+	Name        string         `json:"name"`
+	Created     string         `json:"created"`
+	Updated     string         `json:"updated"`
+	Preferences jsontext.Value `json:"preferences"`
+}
+
+func (h *Handler) listSubscriptions(c call) response {
 	subscriptions := h.store.subscriptionsOf(c.userID)
 	if cursor := c.query.Get("cursor"); cursor != "" {
 		i := slices.IndexFunc(subscriptions, func(s subscription) bool { return cursorAfter(s) == cursor })
 		if i < 0 {
-			return refuse(http.StatusBadRequest, "unknown cursor")
+			return errorResponse(http.StatusBadRequest, "unknown cursor")
 		}
 		subscriptions = subscriptions[i+1:]
 	}
@@ -48,47 +66,48 @@ func (h *Handler) listSubscriptions(c call) answer {
 	if size < 1 {
 		size = defaultPageSize
 	}
-	paging := map[string]any{"cursor": nil, "more": false}
+	var p page
 	if len(subscriptions) > size {
 		subscriptions = subscriptions[:size]
-		paging = map[string]any{"cursor": cursorAfter(subscriptions[size-1]), "more": true}
+		cursor := cursorAfter(subscriptions[size-1])
+		p.Paging.Cursor, p.Paging.More = &cursor, true
 	}
-
-	results := make([]map[string]any, len(subscriptions))
-	for i, s := range subscriptions {
-		results[i] = map[string]any{
-			"id":          s.listID,
-			"name":        s.listID,
-			"created":     s.created.Format(timestampLayout),
-			"updated":     s.updated.Format(timestampLayout),
-			"preferences": s.preferences,
-		}
+	for _, s := range subscriptions {
+		p.Results = append(p.Results, result{
+			ID:          s.listID,
+			Name:        s.listID,
+			Created:     s.list.created.Format(timestampLayout),
+			Updated:     s.list.updated.Format(timestampLayout),
+			Preferences: s.preferences,
+		})
 	}
-	return answerJSON(http.StatusOK, map[string]any{"paging": paging, "results": results})
+	return jsonResponse(http.StatusOK, p)
 }
 
-// cursorAfter is the cursor of the page that starts after a subscription. It
-// names the subscription and not its number, so that a list added between two
-// pages moves nothing.
+// cursorAfter returns the cursor of the page after a subscription. It names the
+// subscription, not its number, so that a list added in between moves nothing.
 func cursorAfter(s subscription) string {
-	return base64.RawURLEncoding.EncodeToString([]byte("after " + s.listID))
+	id := sha256.Sum256([]byte(s.listID))
+	// These bytes make it begin with "++++" and end in "==": unescaped in a query,
+	// every cursor would arrive as another one.
+	return base64.StdEncoding.EncodeToString(append([]byte{0xfb, 0xef, 0xbe}, id[:13]...))
 }
 
-func (h *Handler) subscribe(c call) answer {
+func (h *Handler) subscribe(c call) response {
 	added, err := c.subscriptions()
 	if err != nil {
-		return refuse(http.StatusBadRequest, err.Error())
+		return errorResponse(http.StatusBadRequest, err.Error())
 	}
 	h.store.subscribe(c.userID, added)
-	return succeed(http.StatusOK)
+	return successResponse(http.StatusOK)
 }
 
-func (h *Handler) unsubscribeAll(c call) answer {
+func (h *Handler) unsubscribeAll(c call) response {
 	h.store.unsubscribeAll(c.userID)
-	return succeed(http.StatusOK)
+	return successResponse(http.StatusOK)
 }
 
-// subscriptions reads the lists that a request subscribes to.
+// subscriptions reads the lists in a request.
 func (c call) subscriptions() ([]subscription, error) {
 	body, err := c.object()
 	if err != nil {
@@ -98,27 +117,25 @@ func (c call) subscriptions() ([]subscription, error) {
 	if !ok || len(lists) == 0 {
 		return nil, errors.New("lists must be an array of at least one list")
 	}
-	now := time.Now().UTC().Truncate(time.Millisecond)
 	subscriptions := make([]subscription, len(lists))
 	for i, element := range lists {
 		list, ok := element.(map[string]any)
 		if !ok {
 			return nil, fmt.Errorf("lists[%d] must be an object", i)
 		}
-		id, ok := list["listId"].(string)
+		id, ok := stringOf(list["listId"])
 		if !ok || id == "" {
-			return nil, fmt.Errorf("lists[%d].listId must be a string that is not empty", i)
+			return nil, fmt.Errorf("lists[%d].listId must be a non-empty string", i)
 		}
-		subscriptions[i] = subscription{listID: id, created: now, updated: now}
-		switch preferences := list["preferences"].(type) {
-		case nil:
-		case map[string]any:
-			if subscriptions[i].preferences, err = encode(preferences); err != nil {
-				return nil, fmt.Errorf("lists[%d].preferences: %w", i, err)
-			}
-		default:
+		subscriptions[i].listID = id
+		preferences, ok := list["preferences"]
+		if !ok || isNull(preferences) {
+			continue
+		}
+		if _, ok := preferences.(map[string]any); !ok {
 			return nil, fmt.Errorf("lists[%d].preferences must be an object", i)
 		}
+		subscriptions[i].preferences = format(preferences)
 	}
 	return subscriptions, nil
 }

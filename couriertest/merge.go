@@ -1,13 +1,10 @@
 package couriertest
 
-// merge applies a JSON Merge Patch to a decoded JSON value, which it may
-// change, and returns the result. It is the algorithm of RFC 7396, section 2:
-// objects merge member by member, null removes a member, anything else,
-// arrays included, replaces what was there.
+// merge applies a JSON Merge Patch (RFC 7396, section 2) to a parsed value, which it
+// may change, and returns the result.
 //
-// It is written out here because MergePatch of evanphx/json-patch v5.9.11
-// removes nulls from objects inside arrays, which the RFC keeps as they are,
-// and writes <, > and & as \u escapes.
+// evanphx/json-patch v5.9.11 cannot do it: it removes nulls from arrays, and loses
+// half surrogates.
 func merge(target, patch any) any {
 	members, ok := patch.(map[string]any)
 	if !ok {
@@ -18,11 +15,11 @@ func merge(target, patch any) any {
 		object = make(map[string]any, len(members))
 	}
 	for name, value := range members {
-		if value == nil {
+		if isNull(value) {
 			delete(object, name)
-			continue
+		} else {
+			object[name] = merge(object[name], value)
 		}
-		object[name] = merge(object[name], value)
 	}
 	return object
 }

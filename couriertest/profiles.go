@@ -1,73 +1,97 @@
 package couriertest
 
 import (
-	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// Profile returns a user's profile, and false when there is none.
+// Profile returns a user's profile as a client reads it, and false if there is none.
+// It also returns false for a profile that a client cannot read, because one of the
+// profile's own keys contains half of a surrogate pair.
 func (h *Handler) Profile(userID string) (courier.Profile, bool) {
-	stored, ok := h.store.profile(userID)
+	stored, _, ok := h.store.profile(userID)
 	if !ok {
 		return courier.Profile{}, false
 	}
 	var profile courier.Profile
-	if err := json.Unmarshal(stored, &profile); err != nil {
+	if err := json.Unmarshal(stored, &profile, lenient); err != nil {
 		return courier.Profile{}, false
 	}
 	return profile, true
 }
 
-// SetProfile gives a user a profile, in place of any that there was. Fields
-// that are null are stored as null. The error is that of a profile which cannot
-// be written as JSON; nothing is stored then.
+// SetProfile sets a user's profile and replaces any that exists. Null fields are
+// stored as null. A profile that cannot be written as JSON is an error, and nothing is
+// stored.
 func (h *Handler) SetProfile(userID string, profile courier.Profile) error {
 	text, err := json.Marshal(profile)
 	if err != nil {
 		return err
 	}
-	object, err := decodeObject(text)
+	object, err := parse(text)
 	if err != nil {
 		return err
 	}
 	return h.store.updateProfile(userID, func(any) (any, error) { return object, nil })
 }
 
-func (h *Handler) getProfile(c call) answer {
-	profile, ok := h.store.profile(c.userID)
-	if !ok {
-		return refuse(http.StatusNotFound, "the user has no profile")
+// SetPreferences sets the preferences that "get profile" returns for a user; nil, the
+// initial state, is returned as null. They show once the user has a profile.
+// Preferences that cannot be written as JSON are an error, and nothing changes.
+func (h *Handler) SetPreferences(userID string, preferences *courier.Preferences) error {
+	if preferences == nil {
+		h.store.setPreferences(userID, nil)
+		return nil
 	}
-	return answerJSON(http.StatusOK, map[string]any{"profile": json.RawMessage(profile), "preferences": nil})
+	text, err := json.Marshal(preferences)
+	if err != nil {
+		return err
+	}
+	h.store.setPreferences(userID, text)
+	return nil
 }
 
-func (h *Handler) mergeProfile(c call) answer {
+func (h *Handler) getProfile(c call) response {
+	profile, preferences, ok := h.store.profile(c.userID)
+	if !ok {
+		return errorResponse(http.StatusNotFound, "the user has no profile")
+	}
+	return jsonResponse(http.StatusOK, struct {
+		Profile     jsontext.Value `json:"profile"`
+		Preferences jsontext.Value `json:"preferences"`
+	}{profile, preferences})
+}
+
+func (h *Handler) mergeProfile(c call) response {
 	patch, err := c.profile()
 	if err != nil {
-		return refuse(http.StatusBadRequest, err.Error())
+		return errorResponse(http.StatusBadRequest, err.Error())
 	}
 	return h.update(c, http.StatusOK, func(profile any) (any, error) { return merge(profile, patch), nil })
 }
 
-func (h *Handler) replaceProfile(c call) answer {
+func (h *Handler) replaceProfile(c call) response {
 	profile, err := c.profile()
 	if err != nil {
-		return refuse(http.StatusBadRequest, err.Error())
+		return errorResponse(http.StatusBadRequest, err.Error())
 	}
 	return h.update(c, http.StatusOK, func(any) (any, error) { return profile, nil })
 }
 
-func (h *Handler) patchProfile(c call) answer {
+func (h *Handler) patchProfile(c call) response {
 	body, err := c.object()
 	if err != nil {
-		return refuse(http.StatusBadRequest, err.Error())
+		return errorResponse(http.StatusBadRequest, err.Error())
 	}
 	ops, err := parsePatch(body["patch"])
 	if err != nil {
-		return refuse(http.StatusBadRequest, err.Error())
+		return errorResponse(http.StatusBadRequest, err.Error())
 	}
 	return h.update(c, http.StatusNoContent, func(profile any) (any, error) {
 		patched, err := applyPatch(profile, ops)
@@ -77,25 +101,29 @@ func (h *Handler) patchProfile(c call) answer {
 		if _, ok := patched.(map[string]any); !ok {
 			return nil, errors.New("patch must leave the profile an object")
 		}
+		// Operations can nest values too deep for the response of "get profile".
+		if _, err := parse(format([]any{patched})); err != nil {
+			return nil, fmt.Errorf("patched profile: %w", err)
+		}
 		return patched, nil
 	})
 }
 
-func (h *Handler) deleteProfile(c call) answer {
+func (h *Handler) deleteProfile(c call) response {
 	h.store.deleteProfile(c.userID)
-	return succeed(http.StatusNoContent)
+	return successResponse(http.StatusNoContent)
 }
 
-// update changes a profile and answers with the status given, or with 400 when
-// the change cannot be made.
-func (h *Handler) update(c call, status int, change func(profile any) (any, error)) answer {
+// update changes a profile and responds with the given status, or with 400 if the
+// change cannot be made.
+func (h *Handler) update(c call, status int, change func(profile any) (any, error)) response {
 	if err := h.store.updateProfile(c.userID, change); err != nil {
-		return refuse(http.StatusBadRequest, err.Error())
+		return errorResponse(http.StatusBadRequest, err.Error())
 	}
-	return succeed(status)
+	return successResponse(status)
 }
 
-// profile reads the profile that a request carries.
+// profile reads the profile in a request.
 func (c call) profile() (map[string]any, error) {
 	body, err := c.object()
 	if err != nil {

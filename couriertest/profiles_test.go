@@ -10,19 +10,8 @@ import (
 	courier "github.com/courier-profiles/courier-go"
 )
 
-const success = `{"status":"SUCCESS"}`
-
-// setUp returns a handler whose user "u" has a profile; "" is none.
-func setUp(t *testing.T, profile string) *Handler {
-	t.Helper()
-	h := NewHandler()
-	if profile != "" {
-		wantAnswer(t, send(h, "PUT", "/profiles/u", `{"profile":`+profile+`}`), 200, success)
-	}
-	return h
-}
-
 func TestOperations(t *testing.T) {
+	t.Parallel()
 	const (
 		user = `{"email":"a@example.com","custom":{"plan":"free","seats":9007199254740993}}`
 		path = "/profiles/u"
@@ -30,7 +19,7 @@ func TestOperations(t *testing.T) {
 	tests := []struct {
 		name, before, method, body string
 		status                     int
-		answer, after              string
+		response, after            string
 	}{
 		{"merge", user, "POST", `{"profile":{"email":null,"custom":{"plan":"pro"}}}`, 200, success, `{"custom":{"plan":"pro","seats":9007199254740993}}`},
 		{"merge creates", "", "POST", `{"profile":{"email":"<a&b>","name":null}}`, 200, success, `{"email":"<a&b>"}`},
@@ -58,17 +47,19 @@ func TestOperations(t *testing.T) {
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			h := setUp(t, test.before)
-			wantAnswer(t, send(h, test.method, path, test.body), test.status, test.answer)
+			wantResponse(t, send(h, test.method, path, test.body), test.status, test.response)
 			wantProfile(t, h, "u", test.after)
 		})
 	}
 }
 
-func TestGetOfNone(t *testing.T) {
-	wantRefusal(t, send(NewHandler(), "GET", "/profiles/u", ""), 404, "invalid_request_error")
+func TestGetWithoutProfile(t *testing.T) {
+	t.Parallel()
+	wantError(t, send(NewHandler(), "GET", "/profiles/u", ""), 404, "invalid_request_error")
 }
 
 func TestMalformedProfileRequests(t *testing.T) {
+	t.Parallel()
 	bodies := []string{
 		``, ` `, `nonsense`, `{`, `{"profile":{}} {}`, `{"profile":{}}x`, `null`, `1`, `"profile"`, `[]`, `[{"profile":{}}]`,
 		`{}`, `{"profile":null}`, `{"profile":[]}`, `{"profile":"x"}`, `{"profile":1}`, `{"Profile":{}}`, `{"profile":{"a":01}}`,
@@ -83,13 +74,14 @@ func TestMalformedProfileRequests(t *testing.T) {
 		`{"patch":[{"op":"replace","path":"","value":[]}]}`,
 		`{"patch":[{"op":"replace","path":"","value":null}]}`,
 		`{"patch":[{"op":"remove","path":""}]}`,
+		"{\"patch\":[{\"op\":\"add\",\"path\":\"/a\",\"value\":\"\xff\"}]}",
 	}
 	for method, bodies := range map[string][]string{"POST": bodies, "PUT": bodies, "PATCH": patches} {
 		for _, body := range bodies {
 			t.Run(method+" "+body[:min(len(body), 80)], func(t *testing.T) {
 				for _, before := range []string{"", `{"a":1}`} {
 					h := setUp(t, before)
-					wantRefusal(t, send(h, method, "/profiles/u", body), 400, "invalid_request_error")
+					wantError(t, send(h, method, "/profiles/u", body), 400, "invalid_request_error")
 					wantProfile(t, h, "u", before)
 				}
 			})
@@ -98,6 +90,7 @@ func TestMalformedProfileRequests(t *testing.T) {
 }
 
 func TestSetProfileAndProfile(t *testing.T) {
+	t.Parallel()
 	h := NewHandler()
 	if got, ok := h.Profile("u"); ok || !cmp.Equal(got, courier.Profile{}) {
 		t.Errorf("a user without a profile has %v", got)
@@ -121,6 +114,108 @@ func TestSetProfileAndProfile(t *testing.T) {
 		t.Error("NaN was stored")
 	}
 	if after, _ := h.Profile("u"); !cmp.Equal(want, after) {
-		t.Errorf("a refused profile changed the one there to %v", after)
+		t.Errorf("a rejected profile changed the stored one to %v", after)
 	}
+}
+
+func TestSetProfileKeepsWhatProfileReturned(t *testing.T) {
+	t.Parallel()
+	const odd = `{"email":"\ud800","custom":{"\ud800":1,"\ud801":2},"own":["\udfff",1.10]}`
+	h := setUp(t, odd)
+	profile, ok := h.Profile("u")
+	if !ok {
+		t.Fatal("there is no profile")
+	}
+	if got := string(profile.Email.Mismatch()); got != `"\ud800"` {
+		t.Errorf("email %s", got)
+	}
+	if err := h.SetProfile("v", profile); err != nil {
+		t.Fatal(err)
+	}
+	wantProfile(t, h, "v", odd)
+}
+
+func TestProfileIsWhatTheClientReads(t *testing.T) {
+	t.Parallel()
+	server := NewServer()
+	defer server.Close()
+	client, err := server.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, profile := range []string{
+		`{}`, `{"email":"a","Email":null,"own":[1.10]}`, `{"email":{"a":1},"custom":{"\ud800":1,"\ud801":2}}`, `{"\ud800":1}`, `{"\ud800":1,"\ud801":2}`,
+	} {
+		wantResponse(t, send(server, "PUT", "/profiles/u", `{"profile":`+profile+`}`), 200, success)
+		got, ok := server.Profile("u")
+		result, err := client.Profiles.Get(t.Context(), "u")
+		if ok != (err == nil) {
+			t.Errorf("%s: Profile returns %t, the client's error is %v", profile, ok, err)
+		}
+		if err == nil {
+			if diff := cmp.Diff(result.Profile, got); diff != "" {
+				t.Errorf("%s (-client +Profile):\n%s", profile, diff)
+			}
+		}
+	}
+}
+
+func TestSetPreferences(t *testing.T) {
+	t.Parallel()
+	h := NewHandler()
+	want := func(preferences string) {
+		t.Helper()
+		wantResponse(t, send(h, "GET", "/profiles/u", ""), 200, `{"profile":{"a":1},"preferences":`+preferences+`}`)
+	}
+	set := func(preferences *courier.Preferences) {
+		t.Helper()
+		if err := h.SetPreferences("u", preferences); err != nil {
+			t.Fatal(err)
+		}
+	}
+	// Before there is a profile, and of another user.
+	set(&courier.Preferences{Categories: map[string]courier.Preference{"c": {Status: "OPTED_OUT"}}})
+	if err := h.SetPreferences("v", &courier.Preferences{}); err != nil {
+		t.Fatal(err)
+	}
+	wantError(t, send(h, "GET", "/profiles/u", ""), 404, "invalid_request_error")
+	send(h, "PUT", "/profiles/u", `{"profile":{"a":1}}`)
+	want(`{"categories":{"c":{"status":"OPTED_OUT"}}}`)
+
+	if err := h.SetPreferences("u", &courier.Preferences{Extra: map[string]any{"n": math.NaN()}}); err == nil {
+		t.Error("NaN was stored")
+	}
+	want(`{"categories":{"c":{"status":"OPTED_OUT"}}}`)
+
+	for _, text := range []string{`{}`, `{"notifications":{"\ud800":{},"\ud801":{"rules":[{"until":"\udc00"}]}}}`} {
+		preferences := new(courier.Preferences)
+		if err := preferences.UnmarshalJSON([]byte(text)); err != nil {
+			t.Fatal(err)
+		}
+		set(preferences)
+		want(text)
+	}
+
+	send(h, "DELETE", "/profiles/u", "")
+	set(nil)
+	wantError(t, send(h, "GET", "/profiles/u", ""), 404, "invalid_request_error")
+	send(h, "PUT", "/profiles/u", `{"profile":{"a":1}}`)
+	want(`null`)
+}
+
+func TestDeletingAProfileLeavesTheRest(t *testing.T) {
+	t.Parallel()
+	h := setUp(t, `{"a":1}`)
+	if err := h.SetPreferences("u", &courier.Preferences{}); err != nil {
+		t.Fatal(err)
+	}
+	send(h, "POST", "/profiles/u/lists", `{"lists":[{"listId":"l"}]}`)
+	wantResponse(t, send(h, "DELETE", "/profiles/u", ""), 204, "")
+	wantError(t, send(h, "GET", "/profiles/u", ""), 404, "invalid_request_error")
+
+	if got := h.Subscriptions("u"); len(got) != 1 {
+		t.Errorf("subscriptions are %v, want one", got)
+	}
+	send(h, "PUT", "/profiles/u", `{"profile":{}}`)
+	wantResponse(t, send(h, "GET", "/profiles/u", ""), 200, `{"profile":{},"preferences":{}}`)
 }

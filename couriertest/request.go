@@ -2,69 +2,79 @@ package couriertest
 
 import (
 	"bytes"
+	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
+	"unicode/utf8"
 )
 
-// Request is a request as it came in. Changing one changes nothing else.
+// Request is a received request. It is a copy: changing it changes nothing else.
 type Request struct {
 	// Operation is the name of the operation: "merge profile", "get profile",
-	// "replace profile", "patch profile", "delete profile", "list
-	// subscriptions", "subscribe" or "unsubscribe all"; "" for a method or path
-	// that the API does not have.
+	// "replace profile", "patch profile", "delete profile", "list subscriptions",
+	// "subscribe" or "unsubscribe all". It is empty for a method or path that the
+	// API does not have.
 	Operation string
 
 	Method string // GET, POST, …
 
-	// Path is the path as it was sent, percent-encoded. UserID is the user id in
-	// it, decoded; "" where the path has none.
+	// Path is the path as it was sent, percent-encoded. UserID is the user ID in
+	// it, decoded, or empty.
 	Path, UserID string
 
-	// Query is the query, such as the cursor of "list subscriptions". Header is
-	// the header, the API key included.
+	// Query is the query, such as the cursor of "list subscriptions". Header is the
+	// header, including the API key.
 	Query  url.Values
 	Header http.Header
 
-	// Body is the body, to the byte. JSON is the value in it, numbers as
-	// json.Number, and nil when the body is not JSON.
+	// Body is the exact body. JSON is its value as encoding/json reads it, with
+	// numbers as json.Number, or nil if the body is not valid JSON. Half of a
+	// surrogate pair is U+FFFD in JSON; only Body has the original.
 	Body []byte
 	JSON any
 
-	// Status is what was answered: 0 as long as there is no answer, and for a
-	// connection that was closed without one.
+	// Status is the status of the response. It is 0 until there is one, and stays
+	// 0 if the connection was closed instead.
 	Status int
 }
 
-// Requests returns the requests that have come in, oldest first, those that
-// were refused or met a Fault among them; the latest [Handler.MaxRequests], if
-// that is set.
+// Requests returns the received requests, oldest first, including those that were
+// rejected or met a [Fault]. [Handler.MaxRequests] limits how many are kept.
 func (h *Handler) Requests() []Request {
 	h.mu.Lock()
 	requests := slices.Clone(h.requests)
 	h.mu.Unlock()
 	for i := range requests {
 		r := &requests[i]
-		r.Query = url.Values(http.Header(r.Query).Clone()) // a map of slices as well
+		r.Query = url.Values(http.Header(r.Query).Clone()) // also a map of slices
 		r.Header = r.Header.Clone()
 		r.Body = bytes.Clone(r.Body)
-		if value, err := decode(r.Body); err == nil {
-			r.JSON = value
-		}
+		r.JSON = jsonOf(r.Body)
 	}
 	return requests
 }
 
-// receive records a request. It returns the request's number, from 0, and the
-// fault that it has to meet. One lock for both: the order of Requests is the
-// order in which faults are met.
+// jsonOf returns what body is as JSON, or nil.
+func jsonOf(body []byte) (value any) {
+	if !json.Valid(body) || !utf8.Valid(body) {
+		return nil
+	}
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	_ = d.Decode(&value) // it is valid
+	return value
+}
+
+// receive records a request and returns its number, from 0, and the fault that it
+// takes. One lock covers both, so that faults are taken in the order of Requests.
 func (h *Handler) receive(r Request) (int, Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.received++
 	h.requests = append(h.requests, r)
 	if most := max(h.MaxRequests, 0); h.MaxRequests != 0 && len(h.requests) > most {
-		h.requests[0] = Request{} // the array behind the slice lives on for a while
+		h.requests[0] = Request{} // the array behind the slice still refers to it
 		h.requests = h.requests[1:]
 	}
 	var fault Fault
@@ -74,8 +84,8 @@ func (h *Handler) receive(r Request) (int, Fault) {
 	return h.received - 1, fault
 }
 
-// answered records the status that a request got, if the request is still kept.
-func (h *Handler) answered(number, status int) {
+// setStatus records the status of the response, if the request is still kept.
+func (h *Handler) setStatus(number, status int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if i := number - (h.received - len(h.requests)); i >= 0 {

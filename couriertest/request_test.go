@@ -12,6 +12,7 @@ import (
 )
 
 func TestRequests(t *testing.T) {
+	t.Parallel()
 	h := NewHandler()
 	if got := h.Requests(); len(got) != 0 {
 		t.Errorf("a new handler has requests: %v", got)
@@ -20,7 +21,7 @@ func TestRequests(t *testing.T) {
 	send(h, "POST", "/profiles/a%2Fb", `{"profile":{"n":1.10}}`, "X-Mine", "1")
 	send(h, "POST", "/profiles/u", `{"profile":{}}`)
 	send(h, "GET", "/profiles/u", "")
-	send(h, "PUT", "/profiles/u", `no JSON`)
+	send(h, "PUT", "/profiles/u", `not JSON`)
 	send(h, "PATCH", "/profiles/u", `{"patch":[]}`)
 	send(h, "DELETE", "/profiles/u", "")
 	send(h, "GET", "/profiles/u/lists?cursor=x&cursor=y", "")
@@ -35,7 +36,7 @@ func TestRequests(t *testing.T) {
 		{Operation: "merge profile", Method: "POST", Path: "/profiles/u", UserID: "u", Status: 200,
 			Body: []byte(`{"profile":{}}`), JSON: map[string]any{"profile": map[string]any{}}},
 		{Operation: "get profile", Method: "GET", Path: "/profiles/u", UserID: "u", Status: 200},
-		{Operation: "replace profile", Method: "PUT", Path: "/profiles/u", UserID: "u", Status: 400, Body: []byte(`no JSON`)},
+		{Operation: "replace profile", Method: "PUT", Path: "/profiles/u", UserID: "u", Status: 400, Body: []byte(`not JSON`)},
 		{Operation: "patch profile", Method: "PATCH", Path: "/profiles/u", UserID: "u", Status: 204,
 			Body: []byte(`{"patch":[]}`), JSON: map[string]any{"patch": []any{}}},
 		{Operation: "delete profile", Method: "DELETE", Path: "/profiles/u", UserID: "u", Status: 204},
@@ -58,6 +59,7 @@ func TestRequests(t *testing.T) {
 }
 
 func TestRequestsAreCopies(t *testing.T) {
+	t.Parallel()
 	h := NewHandler()
 	send(h, "POST", "/profiles/u?a=b", `{"profile":{}}`, "X-Mine", "1")
 	got := h.Requests()[0]
@@ -77,6 +79,7 @@ func TestRequestsAreCopies(t *testing.T) {
 }
 
 func TestMaxRequests(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		max  int
 		want []string
@@ -90,7 +93,7 @@ func TestMaxRequests(t *testing.T) {
 		h.Fail(Fault{Status: 429})
 		send(h, "POST", "/profiles/a", `{"profile":{}}`)
 		send(h, "POST", "/profiles/b", `{"profile":{}}`)
-		answer := send(h, "GET", "/profiles/c", "")
+		w := send(h, "GET", "/profiles/c", "")
 		var got []string
 		for _, r := range h.Requests() {
 			got = append(got, fmt.Sprint(r.Path, " ", r.Status))
@@ -98,7 +101,7 @@ func TestMaxRequests(t *testing.T) {
 		if diff := cmp.Diff(test.want, got); diff != "" {
 			t.Errorf("MaxRequests %d: -want +got\n%s", test.max, diff)
 		}
-		if got, want := answer.Header().Get("X-Request-Id"), "request-3"; got != want {
+		if got, want := w.Header().Get("X-Request-Id"), "request-3"; got != want {
 			t.Errorf("MaxRequests %d: the third request is %q, want %q", test.max, got, want)
 		}
 	}

@@ -12,15 +12,15 @@ import (
 type Server struct {
 	*Handler
 
-	// URL is where the API is, such as http://127.0.0.1:40001.
+	// URL is the base URL of the API, such as http://127.0.0.1:40001.
 	URL string
 
 	server *httptest.Server
 	stop   context.CancelFunc
 }
 
-// NewServer starts a server without any user. The caller has to Close it. Like
-// httptest.NewServer it panics when there is no port to listen on.
+// NewServer starts a server without any data. The caller must call Close. Like
+// httptest.NewServer it panics if it cannot listen.
 func NewServer() *Server {
 	ctx, stop := context.WithCancel(context.Background())
 	handler := NewHandler()
@@ -30,19 +30,19 @@ func NewServer() *Server {
 	return &Server{Handler: handler, URL: server.URL, server: server, stop: stop}
 }
 
-// Client returns a client of this server, with its key and URL. The options
-// come after these two, and may change them.
+// Client returns a client of this server, with its URL and API key and without waits
+// between retries. The options are applied after these and may override them.
 func (s *Server) Client(opts ...courier.Option) (*courier.Client, error) {
-	all := append([]courier.Option{courier.WithBaseURL(s.URL)}, opts...)
+	all := append([]courier.Option{courier.WithBaseURL(s.URL), courier.WithRetryWait(0, 0)}, opts...)
 	return courier.NewClient(s.APIKey, all...)
 }
 
-// Close stops the server. Requests that are still in it, delayed by a [Fault] or
-// half sent, end without an answer. What the server holds can be read on.
+// Close stops the server. Requests in progress end without a response. The data stays
+// readable.
 func (s *Server) Close() {
 	s.stop()
-	// httptest.Server.Close alone would wait for a client that never sends the
-	// rest of its body. Closing the listener twice is harmless.
+	// httptest.Server.Close alone would wait for a client that never sends the rest
+	// of its body. Closing the listener twice is harmless.
 	_ = s.server.Listener.Close()
 	s.server.CloseClientConnections()
 	s.server.Close()

@@ -3,9 +3,11 @@ package couriertest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +18,7 @@ import (
 )
 
 func TestServer(t *testing.T) {
+	t.Parallel()
 	server := NewServer()
 	defer server.Close()
 	if !strings.HasPrefix(server.URL, "http://127.0.0.1:") {
@@ -25,7 +28,7 @@ func TestServer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := context.Background()
+	ctx := t.Context()
 	want := courier.Profile{Email: courier.Set("a@example.com")}
 	for _, id := range []string{"a/b", "../lists/x", "a?b", "a#b", "100%", "ü/✓", "line\nbreak"} {
 		if _, err := client.Profiles.Merge(ctx, id, want); err != nil {
@@ -45,7 +48,8 @@ func TestServer(t *testing.T) {
 	}
 }
 
-func TestServersAreApart(t *testing.T) {
+func TestServersShareNothing(t *testing.T) {
+	t.Parallel()
 	a, b := NewServer(), NewServer()
 	defer a.Close()
 	defer b.Close()
@@ -53,11 +57,12 @@ func TestServersAreApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	if _, ok := b.Profile("u"); ok || a.URL == b.URL {
-		t.Error("two servers share what they hold")
+		t.Error("two servers share data")
 	}
 }
 
-func TestClientTakesTheKeyAndOptions(t *testing.T) {
+func TestClientOptions(t *testing.T) {
+	t.Parallel()
 	server := NewServer()
 	defer server.Close()
 	server.APIKey = "mine"
@@ -69,9 +74,9 @@ func TestClientTakesTheKeyAndOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	if spare[1] != nil {
-		t.Error("the caller's slice was written to")
+		t.Error("wrote to the caller's slice")
 	}
-	if _, err := client.Profiles.Merge(context.Background(), "u", courier.Profile{}); err != nil {
+	if _, err := client.Profiles.Merge(t.Context(), "u", courier.Profile{}); err != nil {
 		t.Fatal(err)
 	}
 	header := server.Requests()[0].Header
@@ -82,35 +87,98 @@ func TestClientTakesTheKeyAndOptions(t *testing.T) {
 		t.Errorf("Authorization %q", got)
 	}
 	if _, err := server.Client(courier.WithMaxRetries(-1)); err == nil {
-		t.Error("a bad option is no error")
+		t.Error("an invalid option is accepted")
+	}
+}
+
+func TestClientDoesNotWaitBetweenRetries(t *testing.T) {
+	t.Parallel()
+	server := NewServer()
+	defer server.Close()
+	var waits []time.Duration
+	observe := courier.WithObserver(func(_ context.Context, a courier.Attempt) { waits = append(waits, a.Wait) })
+	merge := func(opts ...courier.Option) {
+		t.Helper()
+		waits = nil
+		client, err := server.Client(append(opts, observe)...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		server.Fail(Fault{Status: 503}, Fault{Reset: true})
+		if _, err := client.Profiles.Merge(t.Context(), "u", courier.Profile{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	merge()
+	if diff := cmp.Diff([]time.Duration{0, 0, 0}, waits); diff != "" {
+		t.Errorf("waits (-want +got):\n%s", diff)
+	}
+	merge(courier.WithRetryWait(time.Millisecond, time.Millisecond))
+	if diff := cmp.Diff([]time.Duration{time.Millisecond, time.Millisecond, 0}, waits); diff != "" {
+		t.Errorf("waits with an option (-want +got):\n%s", diff)
 	}
 }
 
 func TestErrorsReachTheClient(t *testing.T) {
+	t.Parallel()
 	server := NewServer()
 	defer server.Close()
-	client, err := server.Client(courier.WithRetryWait(0, 0), courier.WithMaxRetries(1))
+	client, err := server.Client(courier.WithMaxRetries(1))
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx := context.Background()
+	ctx := t.Context()
 	server.Fail(Fault{Status: 503}, Fault{Status: 429, RetryAfter: "0"})
-	var limited *courier.RateLimitError
-	if _, err := client.Profiles.Merge(ctx, "u", courier.Profile{}); !errors.As(err, &limited) {
+	if _, err := client.Profiles.Merge(ctx, "u", courier.Profile{}); !isA[*courier.RateLimitError](err) {
 		t.Errorf("error %v, want a RateLimitError", err)
 	}
-	var notFound *courier.NotFoundError
-	if _, err := client.Profiles.Get(ctx, "u"); !errors.As(err, &notFound) {
+	if _, err := client.Profiles.Get(ctx, "u"); !isA[*courier.NotFoundError](err) {
 		t.Errorf("error %v, want a NotFoundError", err)
 	}
 	server.Fail(Fault{Reset: true}, Fault{CutOff: true})
-	var lost *courier.ConnectionError
-	if _, err := client.Profiles.Merge(ctx, "u", courier.Profile{}); !errors.As(err, &lost) {
+	if _, err := client.Profiles.Merge(ctx, "u", courier.Profile{}); !isA[*courier.ConnectionError](err) {
 		t.Errorf("error %v, want a ConnectionError", err)
+	}
+	large := courier.Profile{Name: courier.Set(strings.Repeat("x", 7_000_000))}
+	if _, err := client.Profiles.Replace(ctx, "u", large); !isA[*courier.PayloadTooLargeError](err) {
+		t.Errorf("error %v, want a PayloadTooLargeError", err)
 	}
 }
 
-func TestCloseEndsWhatIsInTheServer(t *testing.T) {
+func isA[E error](err error) bool {
+	var target E
+	return errors.As(err, &target)
+}
+
+func TestClientReadsAllPages(t *testing.T) {
+	t.Parallel()
+	server := NewServer()
+	defer server.Close()
+	client, err := server.Client()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lists []courier.ListSubscription
+	for i := range 10 {
+		lists = append(lists, courier.ListSubscription{ListID: fmt.Sprint("list-", i)})
+	}
+	if _, err := client.Profiles.Lists.Subscribe(t.Context(), "u", lists); err != nil {
+		t.Fatal(err)
+	}
+	var got []courier.Subscription
+	for subscription, err := range client.Profiles.Lists.All(t.Context(), "u") {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, subscription)
+	}
+	if diff := cmp.Diff(server.Subscriptions("u"), got); diff != "" || len(got) != 10 {
+		t.Errorf("subscriptions (-stored +read):\n%s", diff)
+	}
+}
+
+func TestCloseEndsRequests(t *testing.T) {
+	t.Parallel()
 	server := NewServer()
 	server.Fail(Fault{Delay: time.Hour})
 	delayed := make(chan error, 1)
@@ -126,8 +194,7 @@ func TestCloseEndsWhatIsInTheServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = halfSent.Close() }()
-	// The server reads this header only; the answer to Expect says that it has,
-	// so that both requests are in it when it closes.
+	// The response to Expect says that the handler is waiting for the body.
 	if _, err := io.WriteString(halfSent, "PUT /profiles/v HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\nExpect: 100-continue\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -144,25 +211,42 @@ func TestCloseEndsWhatIsInTheServer(t *testing.T) {
 		t.Errorf("Close took %v", took)
 	}
 	if err := <-delayed; err == nil {
-		t.Error("the delayed request got an answer")
+		t.Error("the delayed request got a response")
 	}
 	if len(server.Requests()) == 0 {
-		t.Error("the requests are gone after Close")
+		t.Error("Close removed the requests")
 	}
 	server.Close()
 }
 
 func TestClientThatGoesAwayEndsADelay(t *testing.T) {
-	server := NewServer()
+	t.Parallel()
+	h := NewHandler()
+	h.Fail(Fault{Delay: time.Hour})
+	finished := make(chan struct{})
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		defer close(finished)
+		h.ServeHTTP(w, r)
+	}))
 	defer server.Close()
-	server.Fail(Fault{Delay: time.Hour})
-	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
-	client, err := server.Client()
+	r, err := http.NewRequestWithContext(ctx, "DELETE", server.URL+"/profiles/u", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := client.Profiles.Delete(ctx, "u"); !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("error %v, want the deadline's", err)
+	go func() {
+		for len(h.Requests()) == 0 {
+			time.Sleep(time.Millisecond)
+		}
+		cancel()
+	}()
+	response, err := server.Client().Do(r)
+	if err == nil {
+		_ = response.Body.Close()
 	}
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("error %v, want context.Canceled", err)
+	}
+	<-finished
 }

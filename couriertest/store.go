@@ -1,37 +1,51 @@
 package couriertest
 
 import (
-	"encoding/json"
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// store keeps profiles and list subscriptions, which are separate resources: a
-// user may have either without the other. Its zero value is empty and ready.
+// store holds profiles, preferences and lists, which are separate resources: a user
+// may have any of them without the others. Its zero value is empty and ready to use.
+// JSON in it is never changed in place.
 type store struct {
 	mu            sync.Mutex
-	profiles      map[string][]byte // JSON objects by user id, never changed in place
-	subscriptions map[string][]subscription
+	profiles      map[string]jsontext.Value // objects, by user ID
+	preferences   map[string]jsontext.Value // by user ID
+	subscriptions map[string][]subscription // by user ID, oldest first
+	lists         map[string]list           // by list ID
 }
 
-// profile returns the JSON of a user's profile.
-func (s *store) profile(userID string) ([]byte, bool) {
+// list is when a list was created and last updated, in UTC and whole milliseconds.
+type list struct{ created, updated time.Time }
+
+// subscription is a user's subscription to a list.
+type subscription struct {
+	listID      string
+	list        list           // filled in by subscriptionsOf
+	preferences jsontext.Value // nil for none
+}
+
+// profile returns the JSON of a user's profile and preferences.
+func (s *store) profile(userID string) (profile, preferences jsontext.Value, ok bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	profile, ok := s.profiles[userID]
-	return profile, ok
+	profile, ok = s.profiles[userID]
+	return profile, s.preferences[userID], ok
 }
 
-// updateProfile replaces a profile by what change makes of it, all or nothing.
-// A user without a profile has an empty one for change to start from.
+// updateProfile replaces a profile with what change makes of it, or leaves it alone
+// after an error. change gets an empty object for a user without a profile.
 func (s *store) updateProfile(userID string, change func(profile any) (any, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	profile := map[string]any{}
+	profile := any(map[string]any{})
 	if stored, ok := s.profiles[userID]; ok {
 		var err error
-		if profile, err = decodeObject(stored); err != nil {
+		if profile, err = parse(stored); err != nil {
 			return err
 		}
 	}
@@ -39,14 +53,10 @@ func (s *store) updateProfile(userID string, change func(profile any) (any, erro
 	if err != nil {
 		return err
 	}
-	encoded, err := encode(changed)
-	if err != nil {
-		return err
-	}
 	if s.profiles == nil {
-		s.profiles = make(map[string][]byte)
+		s.profiles = make(map[string]jsontext.Value)
 	}
-	s.profiles[userID] = encoded
+	s.profiles[userID] = format(changed)
 	return nil
 }
 
@@ -56,42 +66,52 @@ func (s *store) deleteProfile(userID string) {
 	delete(s.profiles, userID)
 }
 
-// subscription is a user on a list. Lists have their id as name here.
-type subscription struct {
-	listID string
-	// created and updated are when the user was subscribed first and last, in
-	// UTC and whole milliseconds.
-	created, updated time.Time
-	preferences      json.RawMessage // never changed in place; nil for none
+// setPreferences replaces the preferences of a user; nil removes them.
+func (s *store) setPreferences(userID string, preferences jsontext.Value) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.preferences == nil {
+		s.preferences = make(map[string]jsontext.Value)
+	}
+	s.preferences[userID] = preferences
 }
 
-// subscriptionsOf returns a user's subscriptions, oldest first.
 func (s *store) subscriptionsOf(userID string) []subscription {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return slices.Clone(s.subscriptions[userID])
+	subscriptions := slices.Clone(s.subscriptions[userID])
+	for i := range subscriptions {
+		subscriptions[i].list = s.lists[subscriptions[i].listID]
+	}
+	return subscriptions
 }
 
-// subscribe adds subscriptions. One to a list that the user has already keeps
-// its place, its creation time, and its preferences where it brings none.
+// subscribe adds subscriptions and creates lists that do not exist. A subscription
+// that the user already has keeps its place, and its preferences unless it brings new
+// ones.
 func (s *store) subscribe(userID string, added []subscription) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.subscriptions == nil {
+		s.subscriptions = make(map[string][]subscription)
+		s.lists = make(map[string]list)
+	}
+	now := time.Now().UTC().Truncate(time.Millisecond)
 	subscriptions := s.subscriptions[userID]
 	for _, sub := range added {
+		l, ok := s.lists[sub.listID]
+		if !ok {
+			l.created = now
+		}
+		l.updated = now
+		s.lists[sub.listID] = l
+
 		i := slices.IndexFunc(subscriptions, func(had subscription) bool { return had.listID == sub.listID })
 		if i < 0 {
 			subscriptions = append(subscriptions, sub)
-			continue
+		} else if sub.preferences != nil {
+			subscriptions[i].preferences = sub.preferences
 		}
-		had := &subscriptions[i]
-		had.updated = sub.updated
-		if sub.preferences != nil {
-			had.preferences = sub.preferences
-		}
-	}
-	if s.subscriptions == nil {
-		s.subscriptions = make(map[string][]subscription)
 	}
 	s.subscriptions[userID] = subscriptions
 }

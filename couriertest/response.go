@@ -1,0 +1,107 @@
+package couriertest
+
+import (
+	"crypto/tls"
+	"net"
+	"net/http"
+	"strconv"
+
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// response is what a request gets.
+type response struct {
+	status int
+	header http.Header
+	body   []byte
+	lost   bool // the connection is closed instead
+	cutOff bool // the connection is closed after half of the body
+}
+
+// successResponse is the response of an operation that returns no data.
+func successResponse(status int) response {
+	if status == http.StatusNoContent {
+		return response{status: status}
+	}
+	return jsonResponse(status, struct {
+		Status string `json:"status"`
+	}{"SUCCESS"})
+}
+
+func errorResponse(status int, message string) response {
+	return jsonResponse(status, struct {
+		Message string `json:"message"`
+		Type    string `json:"type"`
+	}{message, errorType(status)})
+}
+
+// errorType is the type that the API reference gives errors of a status.
+func errorType(status int) string {
+	switch {
+	case status == http.StatusUnauthorized:
+		return "authentication_error"
+	case status == http.StatusForbidden:
+		return "authorization_error"
+	case status == http.StatusTooManyRequests:
+		return "rate_limit_error"
+	case status >= 500:
+		return "api_error"
+	default:
+		return "invalid_request_error"
+	}
+}
+
+func jsonResponse(status int, body any) response {
+	text, err := json.Marshal(body, lenient, jsontext.PreserveRawStrings(true))
+	if err != nil {
+		return response{status: http.StatusInternalServerError, body: []byte(`{"message":"couriertest: the response cannot be written","type":"api_error"}`)}
+	}
+	return response{status: status, body: text}
+}
+
+func (r response) write(w http.ResponseWriter, number int) {
+	if r.lost {
+		reset(w)
+		return
+	}
+	header := w.Header()
+	header.Set("X-Request-Id", "request-"+strconv.Itoa(number))
+	if len(r.body) > 0 {
+		header.Set("Content-Type", "application/json")
+	}
+	for name, values := range r.header {
+		header[name] = values
+	}
+	body := r.body
+	if r.cutOff {
+		header.Set("Content-Length", strconv.Itoa(len(body)))
+		body = body[:len(body)/2]
+	}
+	w.WriteHeader(r.status)
+	// Nothing can be done about a client that has gone away.
+	_, _ = w.Write(body)
+	if r.cutOff {
+		_ = http.NewResponseController(w).Flush()
+		// The only way to make net/http leave a response unfinished.
+		panic(http.ErrAbortHandler)
+	}
+}
+
+// reset closes the connection without a response.
+func reset(w http.ResponseWriter) {
+	conn, _, err := http.NewResponseController(w).Hijack()
+	if err != nil {
+		// An HTTP/2 connection cannot be hijacked; this resets the stream.
+		panic(http.ErrAbortHandler)
+	}
+	if t, ok := conn.(*tls.Conn); ok {
+		// Closing the TLS connection would send an alert first.
+		conn = t.NetConn()
+	}
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		// Closing then sends RST instead of FIN.
+		_ = tcp.SetLinger(0)
+	}
+	_ = conn.Close()
+}
