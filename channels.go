@@ -174,7 +174,7 @@ func (t Tokens) All() []string { return slices.Clone(t.list) }
 
 // tokenObject is the form of older Expo profiles.
 type tokenObject struct {
-	Token *string `json:"token"` // nil only if it was missing or null
+	Token Field[string] `json:"token"`
 }
 
 // MarshalJSON writes the tokens in their form.
@@ -187,15 +187,15 @@ func (t *Tokens) UnmarshalJSON(text []byte) error { return decode(text, t) }
 func (t Tokens) MarshalJSONTo(enc *jsontext.Encoder) error {
 	switch t.form {
 	case formString:
-		return json.MarshalEncode(enc, &t.list[0], writing)
+		return write(enc, &t.list[0])
 	case formObjects:
 		objects := make([]tokenObject, len(t.list))
-		for i := range t.list {
-			objects[i].Token = &t.list[i]
+		for i, token := range t.list {
+			objects[i].Token = Set(token)
 		}
-		return json.MarshalEncode(enc, objects, writing)
+		return write(enc, objects)
 	}
-	return json.MarshalEncode(enc, &t.list, writing)
+	return write(enc, &t.list)
 }
 
 // UnmarshalJSONFrom is [Tokens.UnmarshalJSON] for encoding/json/v2.
@@ -205,26 +205,24 @@ func (t *Tokens) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if err != nil {
 		return err
 	}
-	if raw.Kind() == '"' {
-		token, ok := unquote(raw)
-		if !ok {
-			return errNotText
-		}
+	var token string
+	if fits(raw, &token) {
 		*t = Token(token)
 		return nil
 	}
 	if json.Unmarshal(raw, &t.list, reading) == nil {
 		return nil
 	}
+	*t = Tokens{form: formObjects}
 	var objects []tokenObject
 	// A member that Tokens cannot keep makes it a mismatch, which keeps all of it.
 	err = json.Unmarshal(raw, &objects, reading, json.RejectUnknownMembers(true))
-	*t = Tokens{form: formObjects}
 	for _, object := range objects {
-		if object.Token == nil {
+		token, ok := object.Token.Get()
+		if !ok {
 			return errNotText
 		}
-		t.list = append(t.list, *object.Token)
+		t.list = append(t.list, token)
 	}
 	return err
 }

@@ -1,27 +1,49 @@
 package courier
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"mime"
 	"net/http"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 	"unicode"
-	"unicode/utf8"
+
+	"github.com/courier-profiles/courier-go/internal/transport"
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ValidationError says that a call or an option was refused before anything
-// was sent.
+// ErrNotSent matches the error of a call that sent nothing: [errors.Is] finds it in every
+// [*ValidationError], and in the error of a call whose context had ended or whose rate
+// limiter refused.
+var ErrNotSent = errors.New("courier: nothing was sent")
+
+// notSentError is ErrNotSent with its cause.
+type notSentError struct {
+	operation string
+	cause     error
+	text      string // of cause, redacted
+}
+
+func (e *notSentError) Error() string {
+	return "courier: " + e.operation + ": nothing was sent: " + oneLine(strings.TrimPrefix(e.text, "courier: "), maxMessage)
+}
+
+func (e *notSentError) Unwrap() []error { return []error{ErrNotSent, e.cause} }
+
+// ValidationError means that a call or an option was refused before anything was sent.
+// It matches [ErrNotSent].
 type ValidationError struct {
-	Field  string // what is wrong: a parameter, an option, or a key of the profile such as "address.country"
-	Reason string // why, and what to do
+	// Field is what is invalid: a parameter, an option, or the path of a key in the
+	// request, such as "profile.address.country". It never contains keys of your own.
+	Field string
+	// Reason is why, and what to do.
+	Reason string
 }
 
 func (e *ValidationError) Error() string {
@@ -31,66 +53,126 @@ func (e *ValidationError) Error() string {
 	return "courier: " + e.Field + ": " + e.Reason
 }
 
-// APIError is an answer that is no success. Every answer with another status
-// than 2xx gives one, whatever its body is; [errors.As] finds it in the more
-// precise errors of this package:
+// Is reports whether target is [ErrNotSent].
+func (e *ValidationError) Is(target error) bool { return target == ErrNotSent }
+
+func invalid(field, reason string) *ValidationError {
+	return &ValidationError{Field: field, Reason: reason}
+}
+
+// refusal returns the ValidationError for a body that cannot be written as JSON. The first
+// depth tokens of the JSON Pointer in err lead to body.
+func refusal(body any, err error, depth int) *ValidationError {
+	var (
+		refused   *ValidationError
+		semantic  *json.SemanticError
+		syntactic *jsontext.SyntacticError
+		pointer   jsontext.Pointer
+		reason    = "cannot be written as JSON"
+	)
+	if errors.As(err, &semantic) {
+		pointer = semantic.JSONPointer
+		if semantic.GoType != nil {
+			reason += ": a value of type " + semantic.GoType.String()
+		}
+	}
+	if errors.As(err, &syntactic) && len(syntactic.JSONPointer) > len(pointer) {
+		pointer = syntactic.JSONPointer
+	}
+	switch {
+	case errors.As(err, &refused):
+		reason = refused.Reason
+	case errors.Is(err, jsontext.ErrDuplicateName):
+		reason = "appears twice: a key that is set as a field must not be in Extra"
+	case strings.Contains(err.Error(), errNotUTF8.Error()):
+		reason = "contains text that is not valid UTF-8"
+	}
+	path := slices.Collect(pointer.Tokens())
+	return invalid(knownPath(reflect.TypeOf(body), path[min(depth, len(path)):]), reason)
+}
+
+// knownPath returns the part of a JSON Pointer that consists of Courier's own keys.
+// What follows is the caller's, and may be a secret.
+func knownPath(t reflect.Type, pointer []string) string {
+	path := ""
+	for _, token := range pointer {
+		for t.Kind() == reflect.Pointer {
+			t = t.Elem()
+		}
+		if field, ok := reflect.Zero(t).Interface().(interface{ valueType() reflect.Type }); ok {
+			t = field.valueType()
+		}
+		if t.Kind() == reflect.Slice {
+			path, t = path+"["+token+"]", t.Elem()
+			continue
+		}
+		if t.Kind() != reflect.Struct || t.PkgPath() != reflect.TypeFor[Profile]().PkgPath() {
+			break
+		}
+		fields := reflect.VisibleFields(t)
+		i := slices.IndexFunc(fields, func(f reflect.StructField) bool {
+			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			return key == token
+		})
+		if i < 0 {
+			break
+		}
+		path, t = path+"."+token, fields[i].Type
+	}
+	return strings.TrimPrefix(path, ".")
+}
+
+// APIError is a response with a status other than 2xx, whatever its body. [errors.As]
+// finds it in each of the more precise errors of this package:
 //
 //	400 *InvalidRequestError   401 *AuthenticationError   403 *PermissionError
 //	404 *NotFoundError         409 *ConflictError         413 *PayloadTooLargeError
-//	429 *RateLimitError        5xx *ServerError           others *APIError itself
+//	429 *RateLimitError        5xx *ServerError           any other status *APIError
 //
-// When the context ended while the call waited for a retry, or for the rest of
-// the body, errors.Is finds the context's error in it too.
-//
-// However it is printed or logged, an APIError shows what Error shows, and no
-// header or body.
+// If the context ended while the call waited for a retry, [errors.Is] finds the context's
+// error in it as well.
 type APIError struct {
-	Operation  string // "merge profile"
+	Operation  string // such as "merge profile"
 	StatusCode int
-	Type       string // Courier's name for the kind of error, such as "invalid_request_error"; or empty
-	// Message is what Courier says. If the body is not Courier's JSON, it is one
-	// line of what the body begins with, without what was sent.
-	Message   string
-	RequestID string
-	Attempts  int         // how many requests were sent
-	Header    http.Header // of the answer
-	Body      []byte      // of the answer, up to 1 MiB
+	Type       string // Courier's name for the kind of error, such as "invalid_request_error"; may be empty
+	Message    string // Courier's description of the error; may be empty
+	RequestID  string
+	Attempts   int         // how many requests were sent
+	Header     http.Header // of the response
+	Body       []byte      // of the response, up to 1 MiB
 
-	// ended is what kept the call from a retry, or from the rest of the body: the
-	// context's error, or in MergeAll that of a rate limiter or of the run.
-	ended error
+	ended error // what prevented a retry: the context's error, or that of a bulk run
 }
 
-// InvalidRequestError is status 400: something in the request is malformed or
-// missing. Sending it again gives the same answer.
+// InvalidRequestError is status 400: the request is malformed or incomplete. A retry
+// would get the same response.
 type InvalidRequestError struct{ APIError }
 
-// AuthenticationError is status 401: the API key is missing, invalid or expired.
+// AuthenticationError is status 401: the API key is missing, invalid, or expired.
 type AuthenticationError struct{ APIError }
 
-// PermissionError is status 403: the API key is valid, but may not do this.
+// PermissionError is status 403: the API key is valid, but not permitted to do this.
 type PermissionError struct{ APIError }
 
-// NotFoundError is status 404: there is no such profile.
+// NotFoundError is status 404: the user has no profile.
 type NotFoundError struct{ APIError }
 
-// ConflictError is status 409: the profile was being changed by another request
-// all the while that the retries took.
+// ConflictError is status 409: concurrent writes to the same profile outlasted the
+// retries.
 type ConflictError struct{ APIError }
 
-// PayloadTooLargeError is status 413: the profile is too large for Courier.
+// PayloadTooLargeError is status 413: the request is larger than Courier accepts, 6 MB.
 type PayloadTooLargeError struct{ APIError }
 
 // RateLimitError is status 429: too many requests.
 type RateLimitError struct {
 	APIError
-	// RetryAfter is what Courier asked to wait, counted from its answer; 0 if it
+	// RetryAfter is how long Courier asked to wait, counted from its response; 0 if it
 	// did not say.
 	RetryAfter time.Duration
 }
 
-// ServerError is any status 5xx: the failure is on Courier's side, or of
-// something on the way there.
+// ServerError is any status 5xx: Courier, or a gateway in front of it, failed.
 type ServerError struct{ APIError }
 
 // Unwrap returns the *APIError.
@@ -117,125 +199,72 @@ func (e *RateLimitError) Unwrap() error { return &e.APIError }
 // Unwrap returns the *APIError.
 func (e *ServerError) Unwrap() error { return &e.APIError }
 
-// typed returns the precise error for the status.
-func (e *APIError) typed(retryAfter time.Duration) error {
-	switch status := e.StatusCode; {
-	case status == http.StatusBadRequest:
-		return &InvalidRequestError{*e}
-	case status == http.StatusUnauthorized:
-		return &AuthenticationError{*e}
-	case status == http.StatusForbidden:
-		return &PermissionError{*e}
-	case status == http.StatusNotFound:
-		return &NotFoundError{*e}
-	case status == http.StatusConflict:
-		return &ConflictError{*e}
-	case status == http.StatusRequestEntityTooLarge:
-		return &PayloadTooLargeError{*e}
-	case status == http.StatusTooManyRequests:
-		return &RateLimitError{*e, retryAfter}
-	case 500 <= status && status <= 599:
-		return &ServerError{*e}
+// newAPIError returns the most precise error for a response.
+func newAPIError(operation string, r *transport.Response) error {
+	e := APIError{
+		Operation:  operation,
+		StatusCode: r.Status,
+		RequestID:  requestID(r.Header),
+		Attempts:   r.Attempts,
+		Header:     r.Header,
+		Body:       r.Body,
+		ended:      r.Ended,
 	}
-	return e
+	var body struct {
+		Type           Field[string] `json:"type"`
+		Message        Field[string] `json:"message"`
+		GatewayMessage Field[string] `json:"Message"` // from Amazon's API gateway
+	}
+	if decode(trimBOM(r.Body), &body) == nil { // any other body is described by Error
+		e.Type = body.Type.Or("")
+		e.Message = body.Message.Or(body.GatewayMessage.Or(""))
+	}
+	switch {
+	case r.Status == http.StatusBadRequest:
+		return &InvalidRequestError{e}
+	case r.Status == http.StatusUnauthorized:
+		return &AuthenticationError{e}
+	case r.Status == http.StatusForbidden:
+		return &PermissionError{e}
+	case r.Status == http.StatusNotFound:
+		return &NotFoundError{e}
+	case r.Status == http.StatusConflict:
+		return &ConflictError{e}
+	case r.Status == http.StatusRequestEntityTooLarge:
+		return &PayloadTooLargeError{e}
+	case r.Status == http.StatusTooManyRequests:
+		return &RateLimitError{e, r.RetryAfter}
+	case r.Status/100 == 5:
+		return &ServerError{e}
+	}
+	return &e
 }
 
-// How much of what came is printed, in characters.
+// How much of a text is printed, in characters.
 const (
 	maxMessage = 500
 	maxType    = 100
-	maxSample  = 200
-
-	maxSearched = 64 << 10 // of a request, for what a sample shares with it, in bytes
 )
 
-func (e *APIError) Error() string {
-	if e == nil {
-		return "courier: error without an answer"
-	}
+func (e APIError) Error() string {
 	text := "courier: " + e.Operation + ": " + strconv.Itoa(e.StatusCode)
-	detail := oneLine(e.Message, maxMessage)
-	switch {
-	case e.Type != "":
-		text += " " + oneLine(e.Type, maxType)
-	case http.StatusText(e.StatusCode) != "":
-		text += " " + http.StatusText(e.StatusCode)
+	if kind := oneLine(e.Type, maxType); kind != "" {
+		text += " " + kind
+	} else if standard := http.StatusText(e.StatusCode); standard != "" {
+		text += " " + standard
 	}
-	if detail != "" {
-		text += ": " + detail
+	if message := oneLine(e.Message, maxMessage); message != "" {
+		text += ": " + message
+	} else {
+		text += " (" + bodyKind(e.Header, e.Body) + ")"
 	}
 	if e.ended != nil {
-		text += " (" + describe(e.ended) + ")"
+		text += " (" + strings.TrimPrefix(oneLine(e.ended.Error(), maxMessage), "courier: ") + ")"
 	}
 	return text
 }
 
-// Unwrap returns what ended the call while it waited for a retry, or for the
-// rest of the body, such as the error of the context; or nil.
-func (e *APIError) Unwrap() error { return e.ended }
-
-// readBody takes type and message from the answer's body, or else a sample of
-// the body without what the request held.
-func (e *APIError) readBody(sent func() string) {
-	var members map[string]any
-	_ = decode(e.Body, &members)
-	if kind, _ := members["type"].(string); isIdentifier(kind) {
-		e.Type = kind
-	}
-	if e.Message, _ = members["message"].(string); e.Message == "" && len(e.Body) > 0 {
-		e.Message = sample(string(e.Body[:min(len(e.Body), 4*maxSample)]), sent())
-	}
-}
-
-// isIdentifier tells a type of Courier's from the URL that a problem document
-// has in its place (RFC 9457).
-func isIdentifier(text string) bool {
-	return len(text) <= maxType && strings.Trim(text, "abcdefghijklmnopqrstuvwxyz_") == ""
-}
-
-// ConnectionError says that no answer came: the connection failed or broke, an
-// attempt took too long, or the context ended. Whether Courier acted on the
-// request is not known, unless Attempts is 0.
-//
-// [errors.Is] finds [context.Canceled] and [context.DeadlineExceeded] in it; the
-// latter also when the last attempt took longer than [WithTimeout].
-// The text shows causes of the packages net, crypto/tls, crypto/x509, context
-// and this one, and of others only the type, because a transport may have put
-// the URL into them.
-type ConnectionError struct {
-	Operation string // "merge profile"
-	Attempts  int    // how many requests were sent
-	Err       error  // the cause, of the last attempt
-}
-
-func (e *ConnectionError) Error() string {
-	return fmt.Sprintf("courier: %s: no answer in %d attempt(s): %s", e.Operation, e.Attempts, describe(e.Err))
-}
-
-// Unwrap returns the cause.
-func (e *ConnectionError) Unwrap() error { return e.Err }
-
-// UnexpectedResponseError is an answer that is a success by its status, but has
-// not the documented shape. Courier, or something on the way that answered in
-// its place, may or may not have acted on the request.
-type UnexpectedResponseError struct {
-	Operation  string // "merge profile"
-	StatusCode int
-	Header     http.Header // of the answer
-	Body       []byte      // of the answer, up to 8 MiB
-	Err        error       // what is wrong with it
-}
-
-func (e *UnexpectedResponseError) Error() string {
-	text := fmt.Sprintf("courier: %s: %d, but not the documented response", e.Operation, e.StatusCode)
-	var shape shapeError
-	if errors.As(e.Err, &shape) { // any other text could show what the response holds
-		return text + ": " + string(shape)
-	}
-	return text + " (" + bodyKind(e.Header, e.Body) + ")"
-}
-
-// bodyKind says what came in place of Courier's JSON: "text/html, 1532 bytes".
+// bodyKind describes a body that is not Courier's JSON: "text/html, 1532 bytes".
 func bodyKind(header http.Header, body []byte) string {
 	if len(body) == 0 {
 		return "no body"
@@ -244,16 +273,105 @@ func bodyKind(header http.Header, body []byte) string {
 	if err != nil {
 		kind = "no content type"
 	}
-	return kind + ", " + strconv.Itoa(len(body)) + " bytes"
+	return oneLine(kind, maxType) + ", " + strconv.Itoa(len(body)) + " bytes"
 }
 
-// Unwrap returns what is wrong with the answer.
-func (e *UnexpectedResponseError) Unwrap() error { return e.Err }
+// Unwrap returns what ended the call while it waited for a retry, or nil.
+func (e APIError) Unwrap() error { return e.ended }
 
-const errTooLong = shapeError("longer than 8 MiB")
+// LogValue returns operation, status, type, message, request ID, and attempts.
+func (e APIError) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("operation", e.Operation),
+		slog.Int("status", e.StatusCode),
+		slog.String("type", oneLine(e.Type, maxType)),
+		slog.String("message", oneLine(e.Message, maxMessage)),
+		slog.String("request_id", oneLine(e.RequestID, maxType)),
+		slog.Int("attempts", e.Attempts),
+	)
+}
 
-// oneLine returns text as one line of printable characters with single spaces,
-// cut to limit characters.
+// ConnectionError means that no complete response arrived: the connection failed, an
+// attempt timed out, or the context ended. Whether Courier acted on the request is
+// unknown.
+//
+// [errors.Is] finds [context.Canceled] and [context.DeadlineExceeded] in it; the latter
+// also if the last attempt took longer than [WithTimeout].
+type ConnectionError struct {
+	Operation string // such as "merge profile"
+	Attempts  int    // how many requests were sent
+	Err       error  // the cause, from the last attempt
+
+	text string // of Err, redacted
+}
+
+func (e ConnectionError) Error() string {
+	attempts := "1 attempt"
+	if e.Attempts != 1 {
+		attempts = strconv.Itoa(e.Attempts) + " attempts"
+	}
+	text := e.text
+	if text == "" && e.Err != nil {
+		text = e.Err.Error() // of an error that a caller made
+	}
+	return "courier: " + e.Operation + ": no response after " + attempts + ": " + oneLine(text, maxMessage)
+}
+
+// Unwrap returns the cause.
+func (e ConnectionError) Unwrap() error { return e.Err }
+
+// LogValue returns operation, attempts, and error text.
+func (e ConnectionError) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("operation", e.Operation),
+		slog.Int("attempts", e.Attempts),
+		slog.String("error", e.Error()),
+	)
+}
+
+// UnexpectedResponseError is a 2xx response that does not have the documented shape.
+// Courier, or a proxy that responded in its place, may or may not have acted on the
+// request.
+type UnexpectedResponseError struct {
+	Operation  string // such as "merge profile"
+	StatusCode int
+	Header     http.Header // of the response
+	Body       []byte      // of the response, up to 8 MiB
+	Err        error       // what is wrong with it
+}
+
+func (e UnexpectedResponseError) Error() string {
+	text := fmt.Sprintf("courier: %s: %d, but not the documented response", e.Operation, e.StatusCode)
+	var shape shapeError
+	if errors.As(e.Err, &shape) { // the text of any other error can repeat the body
+		text += ": " + string(shape)
+	}
+	return text + " (" + bodyKind(e.Header, e.Body) + ")"
+}
+
+// Unwrap returns what is wrong with the response.
+func (e UnexpectedResponseError) Unwrap() error { return e.Err }
+
+// LogValue returns operation, status, and error text.
+func (e UnexpectedResponseError) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.String("operation", e.Operation),
+		slog.Int("status", e.StatusCode),
+		slog.String("error", e.Error()),
+	)
+}
+
+// shapeError is what is wrong with a response, in words that contain nothing of it.
+type shapeError string
+
+func (e shapeError) Error() string { return string(e) }
+
+const (
+	errTooLong = shapeError("longer than 8 MiB")
+	errCursor  = shapeError("there are more pages, but no new cursor")
+)
+
+// oneLine returns text as one line of printable characters, cut to limit characters.
 func oneLine(text string, limit int) string {
 	var b strings.Builder
 	n, space := 0, false
@@ -274,204 +392,4 @@ func oneLine(text string, limit int) string {
 		space = false
 	}
 	return b.String()
-}
-
-// sample returns what an answer begins with in one line. Gateways like to repeat
-// the URL, the headers or the body in an error page, in whatever encoding, so
-// only words that look like prose and are nowhere in what was sent are kept; an
-// ellipsis stands for the others.
-func sample(text, sent string) string {
-	if len(sent) > maxSearched {
-		return "…" // the search would take longer than the call
-	}
-	text, sent = oneLine(text, maxSample), strings.ToLower(sent)
-	var b strings.Builder
-	hidden := false
-	for text != "" {
-		end := strings.IndexFunc(text, isWordRune)
-		if end < 0 {
-			end = len(text)
-		}
-		between := text[:end]
-		text = text[end:]
-		if end = strings.IndexFunc(text, func(c rune) bool { return !isWordRune(c) }); end < 0 {
-			end = len(text)
-		}
-		word := text[:end]
-		text = text[end:]
-		hide := len(word) > 1 && (!isProse(word) || shares(strings.ToLower(word), sent))
-		if !hidden || !hide {
-			b.WriteString(between)
-		}
-		switch {
-		case !hide:
-			b.WriteString(word)
-		case !hidden:
-			b.WriteString("…")
-		}
-		hidden = hide
-	}
-	return strings.ReplaceAll(b.String(), "……", "…") // oneLine may have put one behind a hidden word
-}
-
-// shares reports whether word is in what was sent, or has a word of that in it.
-func shares(word, sent string) bool {
-	const shortest = 3 // in bytes; shorter ones are in other words by chance
-	if strings.Contains(sent, word) {
-		return true
-	}
-	for part := range strings.FieldsFuncSeq(sent, func(c rune) bool { return !isWordRune(c) }) {
-		if len(part) >= shortest && strings.Contains(word, part) {
-			return true
-		}
-	}
-	return false
-}
-
-func isWordRune(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) }
-
-// isProse reports whether word is written as words and statuses are, which
-// those of base64 and the like are not.
-func isProse(word string) bool {
-	const longest, longestWithDigits = 20, 3 // 404, h1
-	if strings.ContainsFunc(word, unicode.IsDigit) {
-		return len(word) <= longestWithDigits
-	}
-	_, first := utf8.DecodeRuneInString(word)
-	rest := word[first:]
-	return len(word) <= longest && (rest == strings.ToLower(rest) || word == strings.ToUpper(word))
-}
-
-// describe returns the text of the outermost error from which on all causes are
-// of packages that put no URL into their errors, and otherwise err's type.
-func describe(err error) string {
-	if joined, ok := err.(interface{ Unwrap() []error }); ok {
-		var texts []string
-		for _, err := range joined.Unwrap() {
-			texts = append(texts, describe(err))
-		}
-		return strings.Join(texts, "; ")
-	}
-	for e := err; e != nil; e = errors.Unwrap(e) {
-		if isHarmless(e) {
-			return oneLine(e.Error(), maxMessage)
-		}
-	}
-	return fmt.Sprintf("%T", err)
-}
-
-func isHarmless(err error) bool {
-	for ; err != nil; err = errors.Unwrap(err) {
-		switch err {
-		case context.Canceled, io.EOF, io.ErrUnexpectedEOF, http.ErrSchemeMismatch, errNoResponse, errLoopLeft, errRunPanicked:
-			return true
-		}
-		t := reflect.TypeOf(err)
-		if t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		switch t.PkgPath() {
-		case "net", "crypto/tls", "crypto/x509", "context", "syscall", "os", "internal/poll",
-			reflect.TypeFor[APIError]().PkgPath():
-		default:
-			return false
-		}
-	}
-	return true
-}
-
-// The rest is how errors look in fmt, encoding/json and log/slog: never more
-// than in Error.
-
-// Format prints what Error returns, whatever the verb.
-func (e APIError) Format(f fmt.State, verb rune) { formatText(f, verb, e.Error()) }
-
-// LogValue returns operation, status, type, message, request id and attempts.
-func (e APIError) LogValue() slog.Value { return logValue(e.details()) }
-
-// MarshalJSON writes what LogValue returns.
-func (e APIError) MarshalJSON() ([]byte, error) { return marshalDetails(e.details()) }
-
-func (e *APIError) details() []detail {
-	return []detail{
-		{"operation", e.Operation},
-		{"status", e.StatusCode},
-		{"type", oneLine(e.Type, maxType)},
-		{"message", oneLine(e.Message, maxMessage)},
-		{"request_id", oneLine(e.RequestID, maxType)},
-		{"attempts", e.Attempts},
-	}
-}
-
-// LogValue returns what that of APIError does, and the time to wait.
-func (e RateLimitError) LogValue() slog.Value { return logValue(e.details()) }
-
-// MarshalJSON writes what LogValue returns, the time in nanoseconds.
-func (e RateLimitError) MarshalJSON() ([]byte, error) { return marshalDetails(e.details()) }
-
-func (e *RateLimitError) details() []detail {
-	return append(e.APIError.details(), detail{"retry_after", e.RetryAfter})
-}
-
-// Format prints what Error returns, whatever the verb.
-func (e ConnectionError) Format(f fmt.State, verb rune) { formatText(f, verb, e.Error()) }
-
-// LogValue returns operation, attempts and cause.
-func (e ConnectionError) LogValue() slog.Value { return logValue(e.details()) }
-
-// MarshalJSON writes what LogValue returns.
-func (e ConnectionError) MarshalJSON() ([]byte, error) { return marshalDetails(e.details()) }
-
-func (e *ConnectionError) details() []detail {
-	return []detail{
-		{"operation", e.Operation},
-		{"attempts", e.Attempts},
-		{"cause", describe(e.Err)},
-	}
-}
-
-// Format prints what Error returns, whatever the verb.
-func (e UnexpectedResponseError) Format(f fmt.State, verb rune) { formatText(f, verb, e.Error()) }
-
-// LogValue returns operation, status and what is wrong.
-func (e UnexpectedResponseError) LogValue() slog.Value { return logValue(e.details()) }
-
-// MarshalJSON writes what LogValue returns.
-func (e UnexpectedResponseError) MarshalJSON() ([]byte, error) { return marshalDetails(e.details()) }
-
-func (e *UnexpectedResponseError) details() []detail {
-	return []detail{
-		{"operation", e.Operation},
-		{"status", e.StatusCode},
-		{"error", e.Error()},
-	}
-}
-
-func formatText(f fmt.State, verb rune, text string) {
-	fmt.Fprintf(f, fmt.FormatString(f, verb), text)
-}
-
-// detail is one thing of an error or answer that may be shown. It is no slog.Attr,
-// which a program without a logger would have linked for nothing.
-type detail struct {
-	key   string
-	value any
-}
-
-func (d detail) String() string { return fmt.Sprint(d.key, "=", d.value) }
-
-func logValue(details []detail) slog.Value {
-	attrs := make([]slog.Attr, len(details))
-	for i, d := range details {
-		attrs[i] = slog.Any(d.key, d.value)
-	}
-	return slog.GroupValue(attrs...)
-}
-
-func marshalDetails(details []detail) ([]byte, error) {
-	members := map[string]any{}
-	for _, d := range details {
-		members[d.key] = d.value
-	}
-	return json.Marshal(members)
 }

@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -105,17 +104,13 @@ func (f *Field[T]) MarshalJSONTo(enc *jsontext.Encoder) error {
 	case nil, stateNull:
 		return enc.WriteToken(jsontext.Null)
 	case stateValue:
-	default:
-		return writeRaw(enc, f.state.mismatch)
-	}
-	// Most fields are text, which needs no reflection and no options.
-	if text, ok := any(&f.value).(*string); ok {
-		if !utf8.ValidString(*text) {
-			return errNotUTF8
+		// Most fields are text, which needs no reflection and no options.
+		if text, ok := any(&f.value).(*string); ok && utf8.ValidString(*text) {
+			return enc.WriteToken(jsontext.String(*text))
 		}
-		return enc.WriteToken(jsontext.String(*text))
+		return write(enc, &f.value)
 	}
-	return json.MarshalEncode(enc, &f.value, writing)
+	return write(enc, stdjson.RawMessage(f.state.mismatch))
 }
 
 // UnmarshalJSONFrom is [Field.UnmarshalJSON] for encoding/json/v2.

@@ -4,10 +4,6 @@ import (
 	"bytes"
 	stdjson "encoding/json"
 	"errors"
-	"reflect"
-	"slices"
-	"strings"
-	"time"
 	"unicode/utf8"
 
 	"github.com/go-json-experiment/json"
@@ -18,22 +14,28 @@ import (
 // How this package writes and reads JSON. Each set of options is complete, because
 // encoding/json of either version calls our methods with options of its own.
 var (
-	writing = json.JoinOptions(
+	// The caller's own types are made for encoding/json.
+	legacy = json.JoinOptions(
 		json.DefaultOptionsV2(),
+		jsonv1.CallMethodsWithLegacySemantics(true),
+		jsonv1.FormatByteArrayAsArray(true),
+		jsonv1.FormatBytesWithLegacySemantics(true),
+		jsonv1.FormatDurationAsNano(true),
+		jsonv1.OmitEmptyWithLegacySemantics(true),
+		jsonv1.StringifyWithLegacySemantics(true),
+	)
+	marshalers = json.JoinMarshalers(
+		json.MarshalToFunc(writeNumber),
+		json.MarshalToFunc(func(enc *jsontext.Encoder, raw stdjson.RawMessage) error { return writeRaw(enc, jsontext.Value(raw)) }),
+	)
+	writing = json.JoinOptions(
+		legacy,
 		json.Deterministic(true),
 		jsontext.AllowDuplicateNames(false), // a key in Extra that is also a field
 		jsontext.AllowInvalidUTF8(false),
 		jsontext.EscapeForHTML(false),
 		jsontext.EscapeForJS(false),
-		// The caller's own types are written for encoding/json.
-		jsonv1.OmitEmptyWithLegacySemantics(true),
-		jsonv1.StringifyWithLegacySemantics(true),
-		jsonv1.FormatByteArrayAsArray(true),
-		jsonv1.FormatDurationAsNano(true),
-		json.WithMarshalers(json.JoinMarshalers(
-			json.MarshalToFunc(writeNumber),
-			json.MarshalToFunc(func(enc *jsontext.Encoder, raw stdjson.RawMessage) error { return writeRaw(enc, jsontext.Value(raw)) }),
-		)),
+		json.WithMarshalers(marshalers),
 	)
 	// writingRaw keeps text as it was read: it may hold half of a surrogate pair,
 	// or a key twice.
@@ -45,7 +47,7 @@ var (
 	)
 	// lenient accepts any JSON that a profile may hold; of duplicate names the last wins.
 	lenient = json.JoinOptions(
-		json.DefaultOptionsV2(),
+		legacy,
 		jsontext.AllowDuplicateNames(true),
 		jsontext.AllowInvalidUTF8(true),
 	)
@@ -53,7 +55,6 @@ var (
 		json.UnmarshalFromFunc(readAny),
 		json.UnmarshalFromFunc(readString),
 		json.UnmarshalFromFunc(readNumber),
-		json.UnmarshalFromFunc(readTime),
 	)))
 )
 
@@ -61,7 +62,7 @@ var (
 	errNotUTF8   = errors.New("invalid UTF-8")
 	errNotNumber = errors.New("not a JSON number")
 	errNotText   = errors.New("not a JSON string that Go can hold")
-	errKey       = errors.New("a key is not valid Unicode")
+	errNotObject = errors.New("not a JSON object")
 )
 
 // encode returns v as JSON; the error is a [*ValidationError].
@@ -73,19 +74,36 @@ func encode(v any) ([]byte, error) {
 	return text, nil
 }
 
-// decode reads text, which may begin with a BOM, into v.
+// write is encode for the methods that encoding/json/v2 calls. Inside of encode it leaves
+// the error to that, which knows the whole path.
+func write(enc *jsontext.Encoder, v any) error {
+	depth := enc.StackDepth()
+	err := json.MarshalEncode(enc, v, writing)
+	if outer, _ := json.GetOption(enc.Options(), json.WithMarshalers); err != nil && outer != marshalers {
+		return refusal(v, err, depth)
+	}
+	return err
+}
+
+// decode reads text into v.
 func decode(text []byte, v any) error {
 	if !utf8.Valid(text) {
 		return errNotUTF8
 	}
-	return json.Unmarshal(bytes.TrimPrefix(text, []byte("\uFEFF")), v, reading)
+	return json.Unmarshal(text, v, reading)
 }
 
+func trimBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\uFEFF")) }
+
 func writeNumber(enc *jsontext.Encoder, n stdjson.Number) error {
-	if raw := jsontext.Value(n); raw.Kind() == '0' {
-		return enc.WriteValue(raw)
+	raw := jsontext.Value(n)
+	if raw.Kind() != '0' || bytes.ContainsAny(raw, " \t\r\n") {
+		return errNotNumber
 	}
-	return errNotNumber
+	if quoted, _ := json.GetOption(enc.Options(), json.StringifyNumbers); quoted {
+		return enc.WriteToken(jsontext.String(string(n)))
+	}
+	return enc.WriteValue(raw)
 }
 
 func writeRaw(enc *jsontext.Encoder, raw jsontext.Value) error {
@@ -100,18 +118,22 @@ func writeRaw(enc *jsontext.Encoder, raw jsontext.Value) error {
 
 // readRaw reads a value in whatever way the caller's decoder was configured: JSON that
 // is strict about duplicate names and surrogate pairs would lose a profile.
-func readRaw(dec *jsontext.Decoder) (jsontext.Value, error) {
+func readRaw(dec *jsontext.Decoder) (raw jsontext.Value, err error) {
 	duplicates, _ := json.GetOption(dec.Options(), jsontext.AllowDuplicateNames)
 	invalid, _ := json.GetOption(dec.Options(), jsontext.AllowInvalidUTF8)
-	if !duplicates || !invalid {
-		var raw jsontext.Value
-		err := json.UnmarshalDecode(dec, &raw, lenient)
-		return raw, err
+	if duplicates && invalid {
+		raw, err = dec.ReadValue()
+	} else {
+		raw, err = readLenient(dec)
 	}
-	raw, err := dec.ReadValue()
 	if err == nil && !utf8.Valid(raw) {
-		return nil, errNotUTF8
+		err = errNotUTF8
 	}
+	return raw, err
+}
+
+func readLenient(dec *jsontext.Decoder) (raw jsontext.Value, err error) {
+	err = json.UnmarshalDecode(dec, &raw, lenient)
 	return raw, err
 }
 
@@ -141,16 +163,13 @@ func fits(raw jsontext.Value, value any) (ok bool) {
 	return ok
 }
 
-// readObject reads raw into v. The embedded map of a struct has no place for a key
-// that is not valid Unicode, and json/v2 would change it silently.
+// readObject reads raw into v. A struct has no place for a key that is not valid Unicode,
+// and json/v2 would change it silently; readString refuses it as the key of a map.
 func readObject(raw jsontext.Value, v any) error {
 	if raw.Kind() == '{' && bytes.Contains(raw, []byte(`\u`)) {
-		dec := jsontext.NewDecoder(bytes.NewBuffer(raw), lenient)
-		for _, err := dec.ReadToken(); err == nil && dec.PeekKind() == '"'; err = dec.SkipValue() {
-			key, _ := dec.ReadValue()
-			if _, ok := unquote(key); !ok {
-				return errKey
-			}
+		var members map[string]jsontext.Value
+		if err := json.Unmarshal(raw, &members, reading); err != nil {
+			return err
 		}
 	}
 	return json.Unmarshal(raw, v, reading)
@@ -186,10 +205,10 @@ func parse(raw jsontext.Value) any {
 	return nil
 }
 
-// parser reads an object or array in one pass. It has all of its text, to keep a part
-// of it as it is.
+// parser reads an object or array in one pass.
 type parser struct {
 	text  []byte
+	own   []byte // a copy of text, if a part of it is kept as it is
 	value any
 }
 
@@ -239,10 +258,14 @@ func (p *parser) readObject(dec *jsontext.Decoder) (any, error) {
 	if err == nil {
 		_, err = dec.ReadToken()
 	}
-	if err == nil && !keysAreText { // as Go strings, two keys could be the same
-		return stdjson.RawMessage(bytes.Clone(p.text[start:dec.InputOffset()])), nil
+	if err != nil || keysAreText {
+		return object, err
 	}
-	return object, err
+	// As Go strings, two of the keys could be the same.
+	if p.own == nil {
+		p.own = bytes.Clone(p.text)
+	}
+	return stdjson.RawMessage(p.own[start:dec.InputOffset():dec.InputOffset()]), nil
 }
 
 // readString refuses null as well, or an array of strings would lose it.
@@ -269,112 +292,33 @@ func readNumber(dec *jsontext.Decoder, n *stdjson.Number) error {
 	return err
 }
 
-// readTime reads a time; what cannot be read is the zero time.
-func readTime(dec *jsontext.Decoder, t *time.Time) error {
-	raw, err := dec.ReadValue()
-	if err == nil && raw.Kind() == '"' {
-		text, _ := unquote(raw)
-		*t, _ = time.Parse(time.RFC3339, text)
-	}
-	return err
-}
-
-// readPlain reads an object whose fields are plain Go types. A member that does not
-// fit goes to extra, and null is as unset.
+// readPlain reads an object whose fields are plain Go types. A member that does not fit
+// goes to extra, and null is as unset.
 func readPlain[T any](dec *jsontext.Decoder, object *T, extra *map[string]any) error {
-	text, err := readRaw(dec)
+	raw, err := readRaw(dec)
 	if err != nil {
 		return err
 	}
-	var members map[string]jsontext.Value
-	if err := json.Unmarshal(text, &members, lenient); err != nil {
+	var members map[string]any
+	if err := json.Unmarshal(raw, &members, reading); err != nil {
 		return err
 	}
-	for key, raw := range members {
-		if raw.Kind() == 'n' {
+	if members == nil {
+		return errNotObject
+	}
+	for key, value := range members {
+		if value == nil {
 			continue
 		}
-		member, err := json.Marshal(map[string]jsontext.Value{key: raw}, writingRaw)
-		if err != nil {
-			return err
-		}
 		next := *object
-		if json.Unmarshal(member, &next, reading) == nil {
+		if member, err := encode(map[string]any{key: value}); err == nil && decode(member, &next) == nil {
 			*object = next
 			continue
 		}
 		if *extra == nil {
 			*extra = map[string]any{}
 		}
-		(*extra)[key] = parse(raw)
+		(*extra)[key] = value
 	}
 	return nil
-}
-
-// refusal says why body cannot be sent. The first depth tokens of the JSON Pointer in
-// err lead to body.
-func refusal(body any, err error, depth int) *ValidationError {
-	var (
-		refused   *ValidationError
-		semantic  *json.SemanticError
-		syntactic *jsontext.SyntacticError
-		pointer   jsontext.Pointer
-		reason    = "cannot be written as JSON"
-	)
-	if errors.As(err, &semantic) {
-		pointer = semantic.JSONPointer
-		if semantic.GoType != nil {
-			reason += ": a value of type " + semantic.GoType.String()
-		}
-	}
-	if errors.As(err, &syntactic) && len(syntactic.JSONPointer) > len(pointer) {
-		pointer = syntactic.JSONPointer
-	}
-	switch {
-	case errors.As(err, &refused):
-		reason = refused.Reason
-	case errors.Is(err, jsontext.ErrDuplicateName):
-		reason = "appears twice: a key that is set as a field must not be in Extra"
-	case strings.Contains(err.Error(), errNotUTF8.Error()):
-		reason = "contains text that is not valid UTF-8"
-	}
-	path := slices.Collect(pointer.Tokens())
-	return invalid(knownPath(reflect.TypeOf(body), path[min(depth, len(path)):]), reason)
-}
-
-// knownPath returns the part of a JSON Pointer that consists of Courier's own keys.
-// What follows is the caller's, and may be a secret.
-func knownPath(t reflect.Type, pointer []string) string {
-	path := ""
-	for _, token := range pointer {
-		for t.Kind() == reflect.Pointer {
-			t = t.Elem()
-		}
-		if field, ok := reflect.Zero(t).Interface().(interface{ valueType() reflect.Type }); ok {
-			t = field.valueType()
-		}
-		if t.Kind() == reflect.Slice {
-			path, t = path+"["+token+"]", t.Elem()
-			continue
-		}
-		field, ok := fieldOf(t, token)
-		if !ok {
-			break
-		}
-		path, t = path+"."+token, field.Type
-	}
-	return strings.TrimPrefix(path, ".")
-}
-
-// fieldOf finds the field of a struct of this package by its key.
-func fieldOf(t reflect.Type, key string) (reflect.StructField, bool) {
-	if t.Kind() != reflect.Struct || t.PkgPath() != reflect.TypeFor[Profile]().PkgPath() {
-		return reflect.StructField{}, false
-	}
-	for i := range t.NumField() {
-		if name, _, _ := strings.Cut(t.Field(i).Tag.Get("json"), ","); name == key {
-			return t.Field(i), true
-		}
-	}
-	return reflect.StructField{}, false
 }

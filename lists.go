@@ -3,14 +3,13 @@ package courier
 import (
 	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"iter"
 	"net/http"
 	"net/url"
 	"time"
 
-	"github.com/courier-profiles/courier-go/internal/retry"
+	"github.com/courier-profiles/courier-go/internal/transport"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -18,13 +17,13 @@ import (
 // is at [ProfilesService.Lists]. The errors of its methods are those of
 // [ProfilesService.Merge].
 type ListsService struct {
-	core func() *core
+	client *Client
 }
 
 var (
-	listSubscriptions = operation{name: "list subscriptions", method: http.MethodGet, suffix: "/lists", retry: retry.Idempotent}
-	subscribe         = operation{name: "subscribe", method: http.MethodPost, suffix: "/lists", retry: retry.Idempotent, takesKey: true}
-	unsubscribeAll    = operation{name: "unsubscribe all", method: http.MethodDelete, suffix: "/lists", retry: retry.Idempotent}
+	listSubscriptions = operation{name: "list subscriptions", method: http.MethodGet, suffix: "/lists", policy: transport.Idempotent}
+	subscribe         = operation{name: "subscribe", method: http.MethodPost, suffix: "/lists", policy: transport.Idempotent, takesKey: true}
+	unsubscribeAll    = operation{name: "unsubscribe all", method: http.MethodDelete, suffix: "/lists", policy: transport.Idempotent}
 )
 
 // Subscription is a list that a user is subscribed to. Extra also holds members that do
@@ -85,13 +84,11 @@ func (s *ListsService) Page(ctx context.Context, userID, cursor string, opts ...
 		query = url.Values{"cursor": {cursor}}.Encode()
 	}
 	page := new(SubscriptionPage)
-	if err := s.core().do(ctx, &call{op: &listSubscriptions, userID: userID, query: query, result: page}, opts); err != nil {
+	if err := s.client.do(ctx, &call{op: &listSubscriptions, userID: userID, query: query}, page, opts); err != nil {
 		return nil, err
 	}
 	return page, nil
 }
-
-var errCursor = errors.New("there is more, but the cursor leads nowhere new")
 
 // All reads all subscriptions of the user, a page at a time as the loop gets to
 // it. An error is the last thing that it yields; a server that names the same
@@ -157,11 +154,11 @@ func (s *ListsService) Subscribe(ctx context.Context, userID string, lists []Lis
 	if err != nil {
 		return nil, err
 	}
-	return s.core().write(ctx, &subscribe, userID, body, opts)
+	return s.client.write(ctx, &subscribe, userID, body, opts)
 }
 
 // UnsubscribeAll ends all subscriptions of the user (DELETE
 // /profiles/{user_id}/lists). It is safe to retry, and is retried.
 func (s *ListsService) UnsubscribeAll(ctx context.Context, userID string, opts ...RequestOption) (*Result, error) {
-	return s.core().write(ctx, &unsubscribeAll, userID, nil, opts)
+	return s.client.write(ctx, &unsubscribeAll, userID, nil, opts)
 }

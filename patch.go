@@ -3,7 +3,6 @@ package courier
 import (
 	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -77,7 +76,7 @@ func (o *PatchOp) MarshalJSONTo(enc *jsontext.Encoder) error {
 	case "add", "replace", "test":
 		body.Value = &o.value
 	}
-	return json.MarshalEncode(enc, &body, writing)
+	return write(enc, &body)
 }
 
 // problem says what is wrong with the operation, or is empty.

@@ -1,9 +1,6 @@
 package courier
 
-import (
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
-)
+import "github.com/go-json-experiment/json/jsontext"
 
 // Preferences is what a user chose to receive, by category and by notification
 // (Profiles API reference). Extra, here and in the objects below, holds the members
@@ -52,7 +49,7 @@ func (p *Preferences) UnmarshalJSON(text []byte) error { return decode(text, p) 
 
 // MarshalJSONTo is [Preferences.MarshalJSON] for encoding/json/v2.
 func (p *Preferences) MarshalJSONTo(enc *jsontext.Encoder) error {
-	return json.MarshalEncode(enc, (*plainPreferences)(p), writing)
+	return write(enc, (*plainPreferences)(p))
 }
 
 // UnmarshalJSONFrom is [Preferences.UnmarshalJSON] for encoding/json/v2.

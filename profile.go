@@ -5,8 +5,8 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 
-	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 )
 
@@ -23,8 +23,8 @@ import (
 // cannot hold (half of a surrogate pair, "\ud800") is a [json.RawMessage] there. As a
 // key of the profile itself it is an error.
 //
-// Extra and Custom can hold any value that encoding/json can write, but a nil map is
-// written as {} and a nil slice as []; only nil itself is null. A key in Extra that is
+// Values in Extra and Custom are written as encoding/json writes them, except that a nil map
+// is {} and a nil slice is []; only nil itself is null. A key in Extra that is
 // also a set field is a [ValidationError].
 //
 // The keys are those of the Profiles API reference and of OpenID Connect Core 1.0,
@@ -79,9 +79,9 @@ type Profile struct {
 // Address is the OpenID Connect claim "address" (OpenID Connect Core 1.0, section
 // 5.1.1).
 //
-// Inside a [Profile] or a [Field], encoding/json of either version reads and writes it
-// like the client. By itself, so do encoding/json/v2, and encoding/json from Go 1.27 on.
-// The same goes for the channel objects.
+// Inside a [Profile] or a [Field], encoding/json of either version writes and reads it like
+// the client. By itself it needs encoding/json/v2, or Go 1.27; numbers in Extra are then
+// read as float64. The same goes for the channel objects.
 type Address struct {
 	Formatted     Field[string]  `json:"formatted,omitzero"` // the full address, for display
 	StreetAddress Field[string]  `json:"street_address,omitzero"`
@@ -114,13 +114,7 @@ func (p Profile) MarshalJSON() ([]byte, error) { return encode((*plainProfile)(&
 func (p *Profile) UnmarshalJSON(text []byte) error { return decode(text, p) }
 
 // MarshalJSONTo is [Profile.MarshalJSON] for encoding/json/v2.
-func (p *Profile) MarshalJSONTo(enc *jsontext.Encoder) error {
-	depth := enc.StackDepth()
-	if err := json.MarshalEncode(enc, (*plainProfile)(p), writing); err != nil {
-		return refusal((*plainProfile)(p), err, depth)
-	}
-	return nil
-}
+func (p *Profile) MarshalJSONTo(enc *jsontext.Encoder) error { return write(enc, (*plainProfile)(p)) }
 
 // UnmarshalJSONFrom is [Profile.UnmarshalJSON] for encoding/json/v2.
 func (p *Profile) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
@@ -136,49 +130,43 @@ func (p *Profile) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	return nil
 }
 
+// secrets are the paths of credentials and device tokens.
+var secrets = []string{
+	"apn.token", "apn.tokens", "expo.token", "expo.tokens", "firebaseToken", "pagerduty.routing_key",
+	"slack.access_token", "slack.incoming_webhook.url", "webhook.url", "webhook.headers",
+	"webhook.authentication.username", "webhook.authentication.password", "webhook.authentication.token",
+}
+
 // String returns the profile as JSON, with credentials and device tokens replaced by
 // "[redacted]". The rest is personal data.
 func (p Profile) String() string {
-	redactField(&p.APN, func(apn *APN) { redactText(&apn.Token); redactTokens(&apn.Tokens) })
-	redactField(&p.Expo, func(expo *Expo) { redactText(&expo.Token); redactTokens(&expo.Tokens) })
-	redactTokens(&p.FirebaseToken)
-	redactField(&p.PagerDuty, func(pagerDuty *PagerDuty) { redactText(&pagerDuty.RoutingKey) })
-	redactField(&p.Slack, func(slack *Slack) {
-		redactText(&slack.AccessToken)
-		redactField(&slack.IncomingWebhook, func(hook *SlackIncomingWebhook) { redactText(&hook.URL) })
-	})
-	redactField(&p.Webhook, func(webhook *Webhook) {
-		redactText(&webhook.URL)
-		redactField(&webhook.Headers, func(headers *map[string]string) { *headers = map[string]string{redacted: redacted} })
-		redactField(&webhook.Authentication, func(auth *WebhookAuthentication) {
-			redactText(&auth.Username)
-			redactText(&auth.Password)
-			redactText(&auth.Token)
-		})
-	})
 	text, err := p.MarshalJSON()
 	if err != nil {
 		return err.Error()
 	}
+	profile := parse(text)
+	for _, path := range secrets {
+		profile = redactMember(profile, strings.Split(path, "."))
+	}
+	text, _ = encode(profile)
+	_ = p.UnmarshalJSON(text) // puts the fields in order again
+	text, _ = p.MarshalJSON()
 	return string(text)
 }
 
 const redacted = "[redacted]"
 
-// redactField lets redact change the value of f. A mismatch is replaced altogether.
-func redactField[T any](f *Field[T], redact func(*T)) {
-	switch f.state {
-	case nil, stateNull:
-	case stateValue:
-		redact(&f.value)
-	default:
-		f.state = &fieldState{mismatch: jsontext.Value(`"` + redacted + `"`)}
+// redactMember redacts the member at path, or what is in place of an object on the way.
+func redactMember(value any, path []string) any {
+	object, ok := value.(map[string]any)
+	if len(path) > 0 && ok {
+		if member, ok := object[path[0]]; ok && member != nil {
+			object[path[0]] = redactMember(member, path[1:])
+		}
+		return object
 	}
+	return redacted
 }
-
-func redactText(f *Field[string]) { redactField(f, func(text *string) { *text = redacted }) }
-
-func redactTokens(f *Field[Tokens]) { redactField(f, func(t *Tokens) { *t = Token(redacted) }) }
 
 // DecodeCustom reads Custom into v, a pointer, as encoding/json does: keys match
 // without regard to case. Numbers without a type become [json.Number]. If Custom is
@@ -193,18 +181,14 @@ func (p Profile) DecodeCustom(v any) error {
 	}
 	dec := stdjson.NewDecoder(bytes.NewReader(text))
 	dec.UseNumber()
-	err = dec.Decode(v)
-	var (
-		mismatch *stdjson.UnmarshalTypeError
-		misuse   *stdjson.InvalidUnmarshalError
-	)
-	switch {
-	case err == nil, errors.As(err, &misuse):
-		return err
-	case errors.As(err, &mismatch):
-		return fmt.Errorf("courier: custom: member %q does not fit type %s", mismatch.Field, mismatch.Type)
+	if err = dec.Decode(v); err == nil {
+		return nil
 	}
-	// Without err's text, here and above: it can contain the value that does not fit.
+	// Without err's text, which can contain keys and values.
+	var mismatch *stdjson.UnmarshalTypeError
+	if errors.As(err, &mismatch) {
+		return fmt.Errorf("courier: custom: a value does not fit type %s", mismatch.Type)
+	}
 	return fmt.Errorf("courier: custom does not fit type %T", v)
 }
 

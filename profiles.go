@@ -4,7 +4,7 @@ import (
 	"context"
 	"net/http"
 
-	"github.com/courier-profiles/courier-go/internal/retry"
+	"github.com/courier-profiles/courier-go/internal/transport"
 )
 
 // ProfilesService has the operations on profiles. It is at [Client.Profiles].
@@ -16,15 +16,15 @@ type ProfilesService struct {
 	// Lists has the operations on a user's list subscriptions.
 	Lists *ListsService
 
-	core func() *core
+	client *Client
 }
 
 var (
-	mergeProfile   = operation{name: "merge profile", method: http.MethodPost, retry: retry.Idempotent, takesKey: true}
-	getProfile     = operation{name: "get profile", method: http.MethodGet, retry: retry.Idempotent}
-	replaceProfile = operation{name: "replace profile", method: http.MethodPut, retry: retry.Idempotent}
-	patchProfile   = operation{name: "patch profile", method: http.MethodPatch, retry: retry.NotIdempotent}
-	deleteProfile  = operation{name: "delete profile", method: http.MethodDelete, retry: retry.Idempotent}
+	mergeProfile   = operation{name: "merge profile", method: http.MethodPost, policy: transport.Idempotent, takesKey: true}
+	getProfile     = operation{name: "get profile", method: http.MethodGet, policy: transport.Idempotent, expectsMissing: true}
+	replaceProfile = operation{name: "replace profile", method: http.MethodPut, policy: transport.Idempotent}
+	patchProfile   = operation{name: "patch profile", method: http.MethodPatch, policy: transport.NotIdempotent}
+	deleteProfile  = operation{name: "delete profile", method: http.MethodDelete, policy: transport.Idempotent, expectsMissing: true}
 )
 
 // Merge merges profile into the user's profile, and creates one if there is
@@ -52,7 +52,7 @@ type GetResult struct {
 // a [*NotFoundError]. The other errors are those of [ProfilesService.Merge].
 func (s *ProfilesService) Get(ctx context.Context, userID string, opts ...RequestOption) (*GetResult, error) {
 	result := new(GetResult)
-	if err := s.core().do(ctx, &call{op: &getProfile, userID: userID, result: result}, opts); err != nil {
+	if err := s.client.do(ctx, &call{op: &getProfile, userID: userID}, result, opts); err != nil {
 		return nil, err
 	}
 	return result, nil
@@ -84,7 +84,7 @@ func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchO
 	if err != nil {
 		return nil, err
 	}
-	return s.core().write(ctx, &patchProfile, userID, body, opts)
+	return s.client.write(ctx, &patchProfile, userID, body, opts)
 }
 
 // Delete deletes the user's profile (DELETE /profiles/{user_id}). List
@@ -93,7 +93,7 @@ func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchO
 // Delete is safe to retry, and is retried. The errors are those of
 // [ProfilesService.Merge].
 func (s *ProfilesService) Delete(ctx context.Context, userID string, opts ...RequestOption) (*Result, error) {
-	return s.core().write(ctx, &deleteProfile, userID, nil, opts)
+	return s.client.write(ctx, &deleteProfile, userID, nil, opts)
 }
 
 func (s *ProfilesService) write(ctx context.Context, op *operation, userID string, profile Profile, opts []RequestOption) (*Result, error) {
@@ -101,7 +101,7 @@ func (s *ProfilesService) write(ctx context.Context, op *operation, userID strin
 	if err != nil {
 		return nil, err
 	}
-	return s.core().write(ctx, op, userID, body, opts)
+	return s.client.write(ctx, op, userID, body, opts)
 }
 
 func (g *GetResult) read(text []byte) error {

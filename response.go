@@ -2,37 +2,39 @@ package courier
 
 import (
 	"bytes"
+	"cmp"
+	"log/slog"
 	"net/http"
 	"time"
+
+	"github.com/courier-profiles/courier-go/internal/transport"
 )
 
-// Response is what came with an answer.
+// Response is what every successful call returns besides its result.
 type Response struct {
 	StatusCode int
 	Header     http.Header
-	// RequestID is what Courier calls the request, for a question to its
-	// support: the header X-Request-Id or, from Amazon's API gateway,
-	// X-Amzn-Requestid; or empty.
+	// RequestID identifies the request for Courier's support: the header X-Request-Id
+	// or, from Amazon's API gateway, X-Amzn-Requestid; empty for none.
 	RequestID string
-	// Attempts is how many requests this package sent for the call. net/http may
-	// send one of them again by itself, if it met a stale connection.
+	// Attempts is how many requests this package sent for the call. net/http may have
+	// resent one of them by itself, on a stale connection.
 	Attempts int
 }
 
 func (r *Response) response() *Response { return r }
 
-func newResponse(status int, header http.Header, attempts int) Response {
-	id := header.Get("X-Request-Id")
-	if id == "" {
-		id = header.Get("X-Amzn-Requestid")
-	}
-	return Response{StatusCode: status, Header: header, RequestID: id, Attempts: attempts}
+func newResponse(r *transport.Response) Response {
+	return Response{StatusCode: r.Status, Header: r.Header, RequestID: requestID(r.Header), Attempts: r.Attempts}
 }
 
-// Result is the answer to a write.
+func requestID(header http.Header) string {
+	return cmp.Or(header.Get("X-Request-Id"), header.Get("X-Amzn-Requestid"))
+}
+
+// Result is the response to a write.
 type Result struct {
-	// Status is what Courier says: "SUCCESS", or empty if it said nothing, as
-	// with status 204.
+	// Status is "SUCCESS", or empty if the response had no body or no status.
 	Status string
 	Response
 }
@@ -41,22 +43,17 @@ func (r *Result) read(text []byte) error {
 	if len(bytes.TrimSpace(text)) == 0 {
 		return nil
 	}
-	var body Field[struct {
+	var body *struct {
 		Status Field[string] `json:"status"`
-	}]
+	}
 	if err := decode(text, &body); err != nil {
 		return err
 	}
-	if body.state != stateValue {
+	if body == nil {
 		return shapeError("not an object")
 	}
-	return optional(&r.Status, body.value.Status, "status")
+	return optional(&r.Status, body.Status, "status")
 }
-
-// shapeError says what a response lacks, in words that hold nothing of it.
-type shapeError string
-
-func (e shapeError) Error() string { return string(e) }
 
 // optional sets value to what was read; unset and null are its zero value.
 func optional[T any](value *T, read Field[T], key string) error {
@@ -76,14 +73,30 @@ func required[T any](value *T, read Field[T], key string) error {
 	return optional(value, read, key)
 }
 
-// Attempt is one request of a call, for [WithObserver]. It holds no key, user
-// id, URL, or anything from a profile.
+// Attempt is one request of a call, for [WithObserver]. It has no API key, user ID, URL,
+// or anything from a profile.
 type Attempt struct {
-	Operation  string        // "merge profile"
-	Number     int           // 1 for the first of the call
-	StatusCode int           // 0 if no whole answer came
-	Duration   time.Duration // from waiting for a connection to the last byte of the answer
+	Operation  string        // such as "merge profile"
+	Number     int           // 1 for the first attempt of the call
+	StatusCode int           // 0 if there was no complete response
+	Duration   time.Duration // until the last byte of the response, including the wait for a connection
 	Wait       time.Duration // before the next attempt; 0 if there is none
-	Reused     bool          // whether the connection was in the pool already ([net/http/httptrace.GotConnInfo])
-	Err        error         // what the call would return if this was its last attempt; nil for a success by status
+	Reused     bool          // whether an open connection was used
+	Err        error         // what the call would return if it ended here; nil for a 2xx
+}
+
+// attrs returns the attempt for a log record.
+func (a *Attempt) attrs(retry bool) []slog.Attr {
+	attrs := []slog.Attr{
+		slog.String("operation", a.Operation),
+		slog.Int("attempt", a.Number),
+		slog.Int("status", a.StatusCode),
+		slog.Duration("duration", a.Duration),
+		slog.Bool("retry", retry),
+		slog.Duration("wait", a.Wait),
+	}
+	if a.Err != nil {
+		attrs = append(attrs, slog.Any("error", a.Err))
+	}
+	return attrs
 }

@@ -1,10 +1,10 @@
-// Telemetry shows the calls of package courier as OpenTelemetry spans and
-// Prometheus metrics. It runs against the Profiles API in memory, and needs
-// neither collector nor Prometheus:
+// Telemetry shows the calls of package courier as OpenTelemetry spans and Prometheus
+// metrics. It runs against the in-memory fake of the API, and needs neither a collector
+// nor Prometheus:
 //
 //	go run -C examples/telemetry .
 //
-// What a service takes from it is observer.go.
+// A service can copy observer.go and transport.go.
 package main
 
 import (
@@ -40,7 +40,7 @@ func run(ctx context.Context, out io.Writer) error {
 	fake := couriertest.NewServer()
 	defer fake.Close()
 
-	// A service has an exporter to its collector here.
+	// A service uses an exporter to its collector here.
 	spans := tracetest.NewInMemoryExporter()
 	tracers := sdktrace.NewTracerProvider(sdktrace.WithSyncer(spans))
 	registry := prometheus.NewRegistry()
@@ -49,6 +49,7 @@ func run(ctx context.Context, out io.Writer) error {
 		return err
 	}
 	client, err := fake.Client(
+		courier.WithHTTPClient(&http.Client{Transport: observer.Transport(courier.NewTransport(nil))}),
 		courier.WithObserver(observer.Observe),
 		courier.WithRetryWait(50*time.Millisecond, 100*time.Millisecond))
 	if err != nil {
@@ -67,7 +68,7 @@ func run(ctx context.Context, out io.Writer) error {
 		tracers.Shutdown(ctx))
 }
 
-// merge leaves it to the telemetry to tell of its error.
+// merge reports its error through the telemetry alone.
 func merge(ctx context.Context, observer *Observer, client *courier.Client) {
 	ctx, end := observer.Start(ctx, MergeProfile)
 	_, err := client.Profiles.Merge(ctx, "user-1", courier.Profile{Email: courier.Set("user@example.com")})
@@ -102,15 +103,15 @@ func list(attrs []attribute.KeyValue) string {
 	return strings.Join(texts, " ")
 }
 
-// scrape prints what Prometheus would read, but for help and buckets.
+// scrape prints what Prometheus would read, without help texts and buckets.
 func scrape(out io.Writer, metrics http.Handler) error {
-	answer := httptest.NewRecorder()
-	metrics.ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	if answer.Code != http.StatusOK {
-		return fmt.Errorf("/metrics: status %d: %s", answer.Code, answer.Body)
+	response := httptest.NewRecorder()
+	metrics.ServeHTTP(response, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if response.Code != http.StatusOK {
+		return fmt.Errorf("/metrics: status %d: %s", response.Code, response.Body)
 	}
 	fmt.Fprint(out, "\nGET /metrics:\n\n")
-	for line := range strings.Lines(answer.Body.String()) {
+	for line := range strings.Lines(response.Body.String()) {
 		if !strings.HasPrefix(line, "#") && !strings.Contains(line, "_bucket{") {
 			fmt.Fprint(out, line)
 		}

@@ -18,8 +18,7 @@ import (
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// Operation is what the spans and metrics of the calls of one method have in
-// common.
+// Operation is what the spans and metrics of all calls of one method have in common.
 type Operation struct {
 	Name     string // as in courier.Attempt
 	Method   string
@@ -38,9 +37,9 @@ var (
 	UnsubscribeAll    = Operation{"unsubscribe all", http.MethodDelete, "/profiles/{user_id}/lists"}
 )
 
-// Observer makes OpenTelemetry spans and Prometheus metrics of the calls of a
-// client. Neither holds an API key, a user id, a URL, or the text of an error:
-// Courier's own messages may repeat what was sent.
+// Observer turns the calls of a client into OpenTelemetry spans and Prometheus metrics.
+// Neither contains an API key, a user ID, a URL, or the text of an error, because Courier's
+// messages can repeat what was sent.
 type Observer struct {
 	tracer trace.Tracer
 	server []attribute.KeyValue
@@ -74,12 +73,12 @@ func NewObserver(baseURL string, tracers trace.TracerProvider, metrics prometheu
 		tracer: tracers.Tracer("github.com/courier-profiles/courier-go"),
 		server: server,
 
-		calls:           counter("courier_calls_total", "Calls that have ended, by the status of their last answer and the kind of their error.", "status", "error"),
-		attempts:        counter("courier_attempts_total", "Requests sent, by the status of the answer and the kind of error.", "status", "error"),
-		retries:         counter("courier_retries_total", "Requests that were not the first of their call."),
-		reused:          counter("courier_reused_connections_total", "Requests on a connection that had carried one before."),
-		callDuration:    histogram("courier_call_duration_seconds", "Time that calls took, with their retries and waits."),
-		attemptDuration: histogram("courier_attempt_duration_seconds", "Time from waiting for a connection to the last byte of the answer."),
+		calls:           counter("courier_calls_total", "Finished calls, by the status of the last response and the kind of error.", "status", "error"),
+		attempts:        counter("courier_attempts_total", "Requests sent, by the status of the response and the kind of error.", "status", "error"),
+		retries:         counter("courier_retries_total", "Requests that were retries."),
+		reused:          counter("courier_reused_connections_total", "Requests on a reused connection."),
+		callDuration:    histogram("courier_call_duration_seconds", "Duration of calls, including retries and waits."),
+		attemptDuration: histogram("courier_attempt_duration_seconds", "Duration of requests, from waiting for a connection to the last byte of the response."),
 		wait:            histogram("courier_retry_wait_seconds", "Waits before retries."),
 	}
 	for _, metric := range []prometheus.Collector{
@@ -92,7 +91,7 @@ func NewObserver(baseURL string, tracers trace.TracerProvider, metrics prometheu
 	return o, nil
 }
 
-var errBaseURL = errors.New("the base URL is none: use the one of the client, such as " + courier.DefaultBaseURL)
+var errBaseURL = errors.New("invalid base URL: use that of the client, such as " + courier.DefaultBaseURL)
 
 // serverOf returns what the semantic conventions call the server: its name and
 // port, without the rest of the URL.
@@ -113,16 +112,16 @@ func serverOf(baseURL string) ([]attribute.KeyValue, error) {
 	return []attribute.KeyValue{semconv.ServerAddress(u.Hostname()), semconv.ServerPort(port)}, nil
 }
 
-// callState is what a span of Start knows of its call.
+// callState is what a span of Start knows about its call.
 type callState struct {
 	mu   sync.Mutex
-	last courier.Attempt // the zero Attempt as long as there is none
+	last courier.Attempt // the zero Attempt before the first one
 }
 
 type callStateKey struct{}
 
-// Start starts the span of one call, to be made with the context returned. end
-// takes the error of the call:
+// Start starts the span of one call, which must use the returned context. end takes the
+// error of the call:
 //
 //	ctx, end := observer.Start(ctx, MergeProfile)
 //	_, err := client.Profiles.Merge(ctx, userID, profile)
@@ -143,7 +142,7 @@ func (o *Observer) Start(ctx context.Context, op Operation) (_ context.Context, 
 		state.mu.Lock()
 		last := state.last
 		state.mu.Unlock()
-		span.SetAttributes(answerOf(last.StatusCode, last.Number, err)...)
+		span.SetAttributes(responseOf(last.StatusCode, last.Number, err)...)
 		if err != nil {
 			span.SetStatus(codes.Error, "")
 		}
@@ -153,10 +152,10 @@ func (o *Observer) Start(ctx context.Context, op Operation) (_ context.Context, 
 	}
 }
 
-// Observe is for courier.WithObserver. It counts the attempt, and adds it as an
-// event to the span of its call, or else to the one that the caller's context
-// has. The span around a MergeAll has the events of its attempts, as many as its
-// tracer allows, 128 by default; the metrics count every one.
+// Observe is for courier.WithObserver. It counts the attempt, and adds it as an event to
+// the span of its call, or else to the span in the caller's context. A span around MergeAll
+// gets the events of its attempts up to the limit of its tracer, 128 by default; the metrics
+// count every attempt.
 func (o *Observer) Observe(ctx context.Context, a courier.Attempt) {
 	if state, ok := ctx.Value(callStateKey{}).(*callState); ok {
 		state.mu.Lock()
@@ -165,7 +164,7 @@ func (o *Observer) Observe(ctx context.Context, a courier.Attempt) {
 	}
 	if span := trace.SpanFromContext(ctx); span.IsRecording() {
 		span.AddEvent("attempt", trace.WithAttributes(append(
-			answerOf(a.StatusCode, a.Number, a.Err),
+			responseOf(a.StatusCode, a.Number, a.Err),
 			attribute.Float64("courier.attempt.duration", a.Duration.Seconds()),
 			attribute.Float64("courier.attempt.wait", a.Wait.Seconds()),
 			attribute.Bool("courier.connection.reused", a.Reused),
@@ -184,9 +183,9 @@ func (o *Observer) Observe(ctx context.Context, a courier.Attempt) {
 	}
 }
 
-// answerOf returns the attributes of what came back; number is that of the
-// attempt, or 0 if nothing was sent.
-func answerOf(status, number int, err error) []attribute.KeyValue {
+// responseOf returns the attributes of a response. number is that of the attempt, or 0 if
+// nothing was sent.
+func responseOf(status, number int, err error) []attribute.KeyValue {
 	var attrs []attribute.KeyValue
 	if status != 0 {
 		attrs = append(attrs, semconv.HTTPResponseStatusCode(status))
@@ -219,7 +218,7 @@ func errorClass(err error) string {
 		tooLarge   *courier.PayloadTooLargeError
 		rateLimit  *courier.RateLimitError
 		server     *courier.ServerError
-		other      *courier.APIError // all of the above but the first hold one
+		other      *courier.APIError // wrapped by all of the above but the first
 		unexpected *courier.UnexpectedResponseError
 		connection *courier.ConnectionError
 	)

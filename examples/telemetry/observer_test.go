@@ -204,20 +204,20 @@ func TestMetrics(t *testing.T) {
 	_ = w.merge(t.Context(), "", profile)
 
 	want := `
-# HELP courier_attempts_total Requests sent, by the status of the answer and the kind of error.
+# HELP courier_attempts_total Requests sent, by the status of the response and the kind of error.
 # TYPE courier_attempts_total counter
 courier_attempts_total{error="invalid_request",operation="merge profile",status="400"} 1
 courier_attempts_total{error="none",operation="merge profile",status="200"} 2
 courier_attempts_total{error="server",operation="merge profile",status="503"} 1
-# HELP courier_calls_total Calls that have ended, by the status of their last answer and the kind of their error.
+# HELP courier_calls_total Finished calls, by the status of the last response and the kind of error.
 # TYPE courier_calls_total counter
 courier_calls_total{error="invalid_request",operation="merge profile",status="400"} 1
 courier_calls_total{error="none",operation="merge profile",status="200"} 2
 courier_calls_total{error="validation",operation="merge profile",status="none"} 1
-# HELP courier_retries_total Requests that were not the first of their call.
+# HELP courier_retries_total Requests that were retries.
 # TYPE courier_retries_total counter
 courier_retries_total{operation="merge profile"} 1
-# HELP courier_reused_connections_total Requests on a connection that had carried one before.
+# HELP courier_reused_connections_total Requests on a reused connection.
 # TYPE courier_reused_connections_total counter
 courier_reused_connections_total{operation="merge profile"} 3
 `

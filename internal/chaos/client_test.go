@@ -2,7 +2,6 @@ package chaos
 
 import (
 	"context"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -18,7 +17,6 @@ import (
 
 	courier "github.com/courier-profiles/courier-go"
 	"github.com/courier-profiles/courier-go/couriertest"
-	"github.com/courier-profiles/courier-go/internal/connlimit"
 )
 
 const (
@@ -78,36 +76,25 @@ type client struct {
 	failed     map[string]int
 }
 
-// newClient returns a client; watched says whether each of its requests is
-// looked at before it is sent.
+// newClient returns a client. If watched, each of its requests is checked before it is
+// sent.
 func newClient(t *testing.T, n *network, s *server, users []*user, watched bool) *client {
 	t.Helper()
 	c := &client{users: make(map[string]*user), failed: make(map[string]int)}
 	for _, u := range users {
 		c.users[u.id] = u
 	}
-	// As the client's own pool, with a fiftieth of its times.
-	pool := &http.Transport{
+	// The client's own pool, with a fiftieth of its timeouts.
+	base := &http.Transport{
 		DialContext:         n.dial,
-		ForceAttemptHTTP2:   true,
-		MaxIdleConnsPerHost: 1024,
 		IdleConnTimeout:     3 * attemptTimeout,
 		TLSHandshakeTimeout: attemptTimeout / 2,
 		HTTP2:               &http.HTTP2Config{SendPingTimeout: attemptTimeout / 2, PingTimeout: attemptTimeout / 2},
+		TLSClientConfig:     s.tlsConfig(),
 	}
-	if certificate := s.Certificate(); certificate != nil {
-		pool.TLSClientConfig = s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
-		pool.TLSClientConfig.RootCAs = x509.NewCertPool()
-		pool.TLSClientConfig.RootCAs.AddCert(certificate)
-	}
-	var transport http.RoundTripper = pool
-	if s.Certificate() == nil {
-		limit := &connlimit.Limit{Dial: n.dial}
-		pool.DialContext = limit.DialContext
-		transport = limited{pool, limit}
-	}
+	transport := courier.NewTransport(base)
 	if watched {
-		transport = watcher{transport, pool.CloseIdleConnections, c}
+		transport = watcher{transport, c}
 	}
 	observe := func(_ context.Context, a courier.Attempt) {
 		c.ends(a)
@@ -129,44 +116,15 @@ func newClient(t *testing.T, n *network, s *server, users []*user, watched bool)
 	return c
 }
 
-// limited has the limit that the client's own pool has over HTTP/1.1.
-type limited struct {
-	*http.Transport
-	limit *connlimit.Limit
-}
-
-func (l limited) RoundTrip(req *http.Request) (*http.Response, error) {
-	ctx, attempt := l.limit.Enter(req.Context(), nil)
-	resp, err := l.Transport.RoundTrip(req.WithContext(ctx))
-	if err != nil {
-		attempt.Leave()
-		return nil, err
-	}
-	resp.Body = limitedBody{resp.Body, attempt}
-	return resp, nil
-}
-
-// limitedBody is the end of the attempt when it is closed, which the client does
-// once.
-type limitedBody struct {
-	io.ReadCloser
-	attempt *connlimit.Attempt
-}
-
-func (b limitedBody) Close() error {
-	defer b.attempt.Leave()
-	return b.ReadCloser.Close()
-}
-
-// watcher looks at every attempt before it is sent. The client does without its
-// rules for cold connections when it has a transport that it does not know.
+// watcher looks at every attempt before it is sent.
 type watcher struct {
 	http.RoundTripper
-	closeIdle func()
-	client    *client
+	client *client
 }
 
-func (w watcher) CloseIdleConnections() { w.closeIdle() }
+func (w watcher) CloseIdleConnections() {
+	(&http.Client{Transport: w.RoundTripper}).CloseIdleConnections()
+}
 
 func (w watcher) RoundTrip(req *http.Request) (*http.Response, error) {
 	if err := w.client.starts(req); err != nil {
@@ -205,7 +163,7 @@ func (c *client) starts(req *http.Request) error {
 	return nil
 }
 
-// ends is told of every attempt when it has ended.
+// ends counts an attempt that has ended.
 func (c *client) ends(a courier.Attempt) {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -2,6 +2,7 @@ package chaos
 
 import (
 	"bytes"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -70,6 +71,11 @@ func newServer(http2, ok bool, users []*user, draws *rand.Rand) *server {
 		s.Start()
 	}
 	return s
+}
+
+// tlsConfig trusts the server; it is nil without TLS.
+func (s *server) tlsConfig() *tls.Config {
+	return s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 }
 
 // connState closes some of the connections without a word when they have
