@@ -20,9 +20,9 @@ import (
 
 const (
 	apiKey    = "key"
-	agent     = "courier-profiles-go/0.1.0" // the SDK's own; the others send as much
-	deadline  = 30 * time.Second            // the SDK's default for an attempt
-	retries   = 3                           // the SDK's default
+	agent     = "courier-profiles-go/" + courier.Version // what the SDK sends; the others send the same
+	deadline  = 30 * time.Second                         // the SDK's default for an attempt
+	retries   = 3                                        // the SDK's default
 	maxAnswer = 1 << 20
 )
 

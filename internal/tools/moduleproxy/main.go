@@ -2,7 +2,7 @@
 // folder that GOPROXY=file://… serves, as the go command would get it after a
 // release.
 //
-//	go -C tools run ./moduleproxy -version v0.1.0 -repo .. -out FOLDER
+//	go -C internal/tools run ./moduleproxy -version v0.2.0 -repo ../.. -out FOLDER
 package main
 
 import (

@@ -96,7 +96,7 @@ func goTool(ctx context.Context, args ...string) (string, error) {
 	command.Stderr = &stderr
 	out, err := command.Output()
 	if err != nil {
-		return "", fmt.Errorf("go %s: %w: %s(run it in the folder of bench, or with go run -C bench .)", strings.Join(args, " "), err, &stderr)
+		return "", fmt.Errorf("go %s: %w: %s(run it in the folder of bench, or with go run -C internal/bench .)", strings.Join(args, " "), err, &stderr)
 	}
 	return string(out), nil
 }

@@ -1,4 +1,4 @@
-module github.com/courier-profiles/courier-go/tools
+module github.com/courier-profiles/courier-go/internal/tools
 
 go 1.26
 

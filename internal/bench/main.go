@@ -1,7 +1,7 @@
 // Bench measures package courier beside what people write in its place: net/http
 // by hand, go-retryablehttp, and resty.
 //
-//	go run -C bench . >results.md
+//	go run -C internal/bench . >results.md
 //
 // It prints tables in Markdown, and draws bench.svg. Each round has all
 // contenders do the same, one after the other, in an order that is drawn anew each

@@ -1,4 +1,4 @@
-module github.com/courier-profiles/courier-go/bench
+module github.com/courier-profiles/courier-go/internal/bench
 
 go 1.26
 
@@ -15,4 +15,4 @@ require (
 	golang.org/x/net v0.43.0 // indirect
 )
 
-replace github.com/courier-profiles/courier-go => ..
+replace github.com/courier-profiles/courier-go => ../..
