@@ -1,26 +1,29 @@
-// Fakeserver serves the Profiles API in memory, package couriertest, to programs
-// in any language.
+// Fakeserver serves package couriertest, the in-memory fake of the Profiles API,
+// to programs in any language.
 //
 //	go run ./examples/fakeserver -addr 127.0.0.1:8080
 //
-// Once it listens, it prints where and with which key, under the names that
-// Courier's clients read from the environment:
+// Once it listens, it prints its address and key, under the names that Courier's
+// clients read from the environment:
 //
 //	COURIER_BASE_URL=http://127.0.0.1:8080
 //	COURIER_API_KEY=test-api-key
 //
 // Port 0 takes any free port, for scripts that read these lines. Profiles and
-// subscriptions are kept in memory until the server ends, by SIGINT or SIGTERM.
-// Scripts that end it build it first, because go run does not pass SIGTERM on.
+// subscriptions are kept in memory until SIGINT or SIGTERM ends the server.
+// Scripts that end it must build it first, because go run does not pass SIGTERM on.
 //
-// With -fail, the first requests are answered with the statuses given and change
-// nothing, to see what a client makes of them. Of
+// With -fail, the first requests get the given statuses and change nothing, to
+// see how a client handles them. With
 //
 //	go run ./examples/fakeserver -fail 429,503
 //
 // the first request gets a 429, the second, which may be a retry of the first, a
-// 503, and all further ones what they ask for. Errors that a request itself
-// causes, such as a 400 by an invalid body, need no flag.
+// 503, and all others what they ask for. Errors that a request itself causes,
+// such as a 400 for an invalid body, need no flag.
+//
+// With -delay 100ms, each request takes 100 ms, as it may with Courier. Requests
+// do not wait for each other.
 package main
 
 import (
@@ -52,26 +55,30 @@ func main() {
 	}
 }
 
-// run serves until ctx ends, and then lets the requests that are in it finish.
+// run serves until ctx ends, and then finishes the requests in flight.
 func run(ctx context.Context, args []string, out io.Writer) error {
 	handler := couriertest.NewHandler()
 	handler.MaxRequests = -1 // nobody asks for them
 	flags := flag.NewFlagSet("fakeserver", flag.ExitOnError)
 	addr := flags.String("addr", "127.0.0.1:8080", "`host:port` to listen on")
 	flags.StringVar(&handler.APIKey, "key", handler.APIKey, "API `key` to accept")
-	flags.Func("fail", "`statuses` of the first answers, such as 429,503", func(list string) error {
+	delay := flags.Duration("delay", 0, "`time` that each request takes, such as 100ms")
+	flags.Func("fail", "`statuses` of the first responses, such as 429,503", func(list string) error {
 		for text := range strings.SplitSeq(list, ",") {
 			status, err := strconv.Atoi(text)
 			if err != nil || status < 400 || status > 599 {
-				return errors.New("not statuses from 400 to 599 with commas between them")
+				return errors.New("use statuses from 400 to 599 with commas between them")
 			}
 			handler.Fail(couriertest.Fault{Status: status})
 		}
 		return nil
 	})
 	_ = flags.Parse(args) // exits on an error
-	if handler.APIKey == "" {
+	switch {
+	case handler.APIKey == "":
 		return errors.New("-key is empty: no request could have that key")
+	case *delay < 0:
+		return errors.New("-delay is negative: use 0 or more")
 	}
 
 	listener, err := net.Listen("tcp", *addr)
@@ -81,15 +88,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	fmt.Fprintf(out, "COURIER_BASE_URL=http://%s\nCOURIER_API_KEY=%s\n", listener.Addr(), handler.APIKey)
 
 	server := &http.Server{
-		Handler:           handler,
+		Handler:           delayed(handler, *delay),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30 * time.Second,
+		WriteTimeout:      30*time.Second + *delay,
 		IdleTimeout:       2 * time.Minute,
 	}
 	stopped := make(chan error, 1)
 	context.AfterFunc(ctx, func() {
-		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		grace, cancel := context.WithTimeout(context.Background(), 10*time.Second+*delay)
 		defer cancel()
 		stopped <- server.Shutdown(grace)
 	})
@@ -97,4 +104,20 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return <-stopped
+}
+
+// delayed serves each request after a delay, unless its sender goes away first.
+func delayed(next http.Handler, delay time.Duration) http.Handler {
+	if delay == 0 {
+		return next
+	}
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		timer := time.NewTimer(delay)
+		defer timer.Stop()
+		select {
+		case <-timer.C:
+			next.ServeHTTP(w, r)
+		case <-r.Context().Done():
+		}
+	})
 }

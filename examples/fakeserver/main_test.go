@@ -5,8 +5,13 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -14,12 +19,13 @@ import (
 )
 
 func TestServesUntilTheContextEnds(t *testing.T) {
+	const delay = 50 * time.Millisecond
 	ctx, stop := context.WithCancel(t.Context())
 	defer stop()
 	out, in := io.Pipe()
 	ended := make(chan error, 1)
 	go func() {
-		err := run(ctx, []string{"-addr", "127.0.0.1:0", "-key", "key", "-fail", "429,503"}, in)
+		err := run(ctx, []string{"-addr", "127.0.0.1:0", "-key", "key", "-fail", "429,503", "-delay", delay.String()}, in)
 		in.CloseWithError(err)
 		ended <- err
 	}()
@@ -42,7 +48,11 @@ func TestServesUntilTheContextEnds(t *testing.T) {
 	profile := courier.Profile{Email: courier.Set("ada@example.com")}
 	var got []int
 	for range 3 {
+		begin := time.Now()
 		result, err := client.Profiles.Merge(t.Context(), "user-1", profile)
+		if took := time.Since(begin); took < delay {
+			t.Errorf("a merge took %v, want at least %v", took, delay)
+		}
 		var refused *courier.APIError
 		switch {
 		case errors.As(err, &refused):
@@ -63,10 +73,57 @@ func TestServesUntilTheContextEnds(t *testing.T) {
 	}
 }
 
+// Every request takes the delay, and requests do not wait for each other.
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const delay = 100 * time.Millisecond
+		handler := delayed(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusTeapot)
+		}), delay)
+		for range 2 {
+			begin := time.Now()
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					response := httptest.NewRecorder()
+					handler.ServeHTTP(response, httptest.NewRequestWithContext(t.Context(), http.MethodGet, "/", nil))
+					if response.Code != http.StatusTeapot {
+						t.Errorf("status %d, want that of the handler", response.Code)
+					}
+				})
+			}
+			all.Wait()
+			if took := time.Since(begin); took != delay {
+				t.Errorf("three requests at once took %v, want %v", took, delay)
+			}
+		}
+	})
+}
+
+// A request whose sender has gone away is not served.
+func TestDelayOfAbandonedRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		handler := delayed(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			t.Error("the request is served")
+		}), time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		handler.ServeHTTP(httptest.NewRecorder(), httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil))
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("it took %v, want 1s", took)
+		}
+	})
+}
+
 func TestRefuses(t *testing.T) {
+	t.Parallel()
 	for _, args := range [][]string{
 		{"-key", ""},
 		{"-addr", "127.0.0.1"},
+		{"-delay", "-1s"},
 	} {
 		if err := run(t.Context(), args, io.Discard); err == nil {
 			t.Errorf("run(%q) started", args)

@@ -10,8 +10,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// The headers of a dead letter. Its payload, and its other headers but those of
-// NATS, are those of the update.
+// The headers of a dead letter. It has the payload of the update, and the
+// headers too, except for those of NATS.
 const (
 	deadReason     = "Dead-Letter-Reason"
 	deadFrom       = "Dead-Letter-Subject"
@@ -21,7 +21,7 @@ const (
 )
 
 // storeDead stores the update as a dead letter, once, however often it is called
-// for the same one. It does not settle the update.
+// for the same update. It does not settle the update.
 func storeDead(ctx context.Context, js jetstream.JetStream, msg jetstream.Msg, meta *jetstream.MsgMetadata, reason error) error {
 	dead := nats.NewMsg(deadSubject)
 	dead.Data = msg.Data()
@@ -35,7 +35,7 @@ func storeDead(ctx context.Context, js jetstream.JetStream, msg jetstream.Msg, m
 	dead.Header.Set(deadSequence, strconv.FormatUint(meta.Sequence.Stream, 10))
 	dead.Header.Set(deadDeliveries, strconv.FormatUint(meta.NumDelivered, 10))
 	dead.Header.Set(deadMsgID, msg.Headers().Get(jetstream.MsgIDHeader))
-	// With the time, because a stream that was made anew counts from 1 again.
+	// With the time, because a stream that is created again counts from 1 again.
 	id := fmt.Sprintf("%s/%d/%d", meta.Stream, meta.Sequence.Stream, meta.Timestamp.UnixNano())
 	_, err := js.PublishMsg(ctx, dead, jetstream.WithMsgID(id))
 	return err

@@ -17,7 +17,7 @@ import (
 	"github.com/courier-profiles/courier-go/couriertest"
 )
 
-// demonstrate publishes updates to a stream of its own and works on them.
+// demonstrate publishes updates to a stream of its own and merges them.
 func demonstrate(ctx context.Context, s settings, out io.Writer, log *slog.Logger) (err error) {
 	fmt.Fprintln(out, "NATS_URL is not set: using an embedded nats-server.")
 	dir, err := os.MkdirTemp("", "courier-worker")
@@ -37,7 +37,7 @@ func demonstrate(ctx context.Context, s settings, out io.Writer, log *slog.Logge
 	defer js.Conn().Close()
 
 	if os.Getenv("COURIER_API_KEY") == "" && os.Getenv("COURIER_AUTH_TOKEN") == "" {
-		fmt.Fprintln(out, "COURIER_API_KEY is not set: using the Profiles API in memory, which fails the first two times.")
+		fmt.Fprintln(out, "COURIER_API_KEY is not set: using an in-memory fake of the Profiles API, which fails the first two requests.")
 		fake := couriertest.NewServer()
 		defer fake.Close()
 		fake.Fail(couriertest.Fault{Status: 503}, couriertest.Fault{Status: 429, RetryAfter: "1"})
@@ -47,7 +47,7 @@ func demonstrate(ctx context.Context, s settings, out io.Writer, log *slog.Logge
 		}
 		return demonstrateWith(ctx, &worker{client: client, js: js, log: log, settings: s}, out)
 	}
-	fmt.Fprintln(out, "COURIER_API_KEY is set: three profiles whose ids begin with worker-demo are made at Courier.")
+	fmt.Fprintln(out, "COURIER_API_KEY is set: creating three profiles at Courier, whose IDs begin with worker-demo.")
 	client, err := courier.NewClientFromEnv(courier.WithMaxRetries(0))
 	if err != nil {
 		return err
@@ -57,12 +57,12 @@ func demonstrate(ctx context.Context, s settings, out io.Writer, log *slog.Logge
 }
 
 func demonstrateWith(ctx context.Context, w *worker, out io.Writer) error {
-	stream, err := openStreams(ctx, w.js, 1)
+	q, err := openStreams(ctx, w.js, 1, w.partitions)
 	if err != nil {
 		return err
 	}
 	users := []string{"worker-demo-ada", "worker-demo-grace", "worker-demo/alan@example.com"}
-	if err := publishDemo(ctx, w.js, users, out); err != nil {
+	if err := publishDemo(ctx, &Publisher{js: w.js, layout: q.current}, users, out); err != nil {
 		return err
 	}
 
@@ -72,7 +72,7 @@ func demonstrateWith(ctx context.Context, w *worker, out io.Writer) error {
 	ended := make(chan error, 1)
 	go func() { ended <- w.run(workCtx) }()
 	emptied := make(chan error, 1)
-	go func() { emptied <- waitUntilEmpty(workCtx, stream) }()
+	go func() { emptied <- waitUntilEmpty(workCtx, q.stream) }()
 	select {
 	case err = <-ended: // too early: a signal, or Courier does not accept the key
 		stop()
@@ -102,15 +102,15 @@ func demonstrateWith(ctx context.Context, w *worker, out io.Writer) error {
 		return err
 	}
 	fmt.Fprintf(out, "The dead letter, in %s:\n  %s\n", deadName, letter.Header.Get(deadReason))
-	_, err = fmt.Fprintf(out, "%d merged, %d dead, %d failures got over\n", w.merged.Load(), w.dead.Load(), w.retried.Load())
+	_, err = fmt.Fprintf(out, "%d merged, %d dead, %d failures retried\n", w.merged.Load(), w.dead.Load(), w.retried.Load())
 	return err
 }
 
-// publishDemo publishes three updates of each user, the last of them twice, and
-// a message that is no update.
-func publishDemo(ctx context.Context, js jetstream.JetStream, users []string, out io.Writer) error {
+// publishDemo publishes three updates of each user, one of them twice, and a
+// message that is not an update.
+func publishDemo(ctx context.Context, p *Publisher, users []string, out io.Writer) error {
 	fmt.Fprintln(out, "\nPublishing:")
-	run := rand.Text() // an id names its update for ever
+	run := rand.Text() // an ID identifies its update forever
 	for i, profile := range []courier.Profile{
 		{Email: courier.Set("old@example.com"), PhoneNumber: courier.Set("555-555-5555")},
 		{Email: courier.Set("new@example.com"), Custom: courier.Set(map[string]any{"plan": "trial"})},
@@ -118,14 +118,14 @@ func publishDemo(ctx context.Context, js jetstream.JetStream, users []string, ou
 	} {
 		for j, user := range users {
 			id := fmt.Sprintf("%s-%d-%d", run, j, i)
-			if _, err := Publish(ctx, js, id, user, profile); err != nil {
+			if _, err := p.Publish(ctx, id, user, profile); err != nil {
 				return err
 			}
-			fmt.Fprintf(out, "  to partition %2d: %s %s\n", partition(user), user, profile)
+			fmt.Fprintf(out, "  to partition %3d: %s %s\n", p.layout.partition(user), user, profile)
 			if i < 2 || j < 2 {
 				continue
 			}
-			again, err := Publish(ctx, js, id, user, profile)
+			again, err := p.Publish(ctx, id, user, profile)
 			if err != nil {
 				return err
 			}
@@ -133,8 +133,8 @@ func publishDemo(ctx context.Context, js jetstream.JetStream, users []string, ou
 		}
 	}
 	const malformed = `{"user_id": "worker-demo-ada", "profile": "no object"}`
-	fmt.Fprintln(out, "  as another program may:", malformed)
-	_, err := js.Publish(ctx, subject(users[0]), []byte(malformed), jetstream.WithMsgID(run+"-malformed"))
+	fmt.Fprintln(out, "  malformed, as another program may:", malformed)
+	_, err := p.js.Publish(ctx, p.layout.of(users[0]), []byte(malformed), jetstream.WithMsgID(run+"-malformed"))
 	return err
 }
 

@@ -8,7 +8,7 @@ import (
 )
 
 // startNATS starts a nats-server with JetStream in this process, on 127.0.0.1.
-// The caller has to stop it.
+// The caller must stop it.
 func startNATS(storeDir string, port int) (*server.Server, error) {
 	nats, err := server.NewServer(&server.Options{
 		Host:      "127.0.0.1",
@@ -24,7 +24,7 @@ func startNATS(storeDir string, port int) (*server.Server, error) {
 	nats.Start()
 	if !nats.ReadyForConnections(10 * time.Second) {
 		stopNATS(nats)
-		return nil, errors.New("the embedded nats-server does not start")
+		return nil, errors.New("the embedded nats-server did not start")
 	}
 	return nats, nil
 }

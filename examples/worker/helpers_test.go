@@ -36,8 +36,8 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-// quick is for tests in which updates are tried again.
-var quick = settings{ackWait: 30 * time.Second, retryWait: time.Millisecond, maxRetryWait: 10 * time.Millisecond, maxDeliveries: 100, replicas: 1}
+// quick is for tests in which updates are retried.
+var quick = settings{ackWait: 30 * time.Second, retryWait: time.Millisecond, maxRetryWait: 10 * time.Millisecond, maxDeliveries: 100, replicas: 1, partitions: 16}
 
 // stuck is as long as a test that fails may take.
 const stuck = 2 * time.Minute
@@ -64,13 +64,45 @@ func newNATS(t *testing.T) (*server.Server, jetstream.JetStream) {
 	return nats, js
 }
 
-func newStream(t *testing.T, js jetstream.JetStream) jetstream.Stream {
+func newStreams(t *testing.T, js jetstream.JetStream, partitions int) *queue {
 	t.Helper()
-	stream, err := openStreams(stuckContext(t), js, 1)
+	q, err := openStreams(stuckContext(t), js, 1, partitions)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return stream
+	return q
+}
+
+// newOldStream creates the stream as version 0.1 did, and adds what a publisher
+// and a worker of 0.1 left there.
+func newOldStream(t *testing.T, js jetstream.JetStream) {
+	t.Helper()
+	ctx := stuckContext(t)
+	stream, err := js.CreateStream(ctx, jetstream.StreamConfig{
+		Name:       streamName,
+		Subjects:   []string{"courier.profiles.*"},
+		Retention:  jetstream.WorkQueuePolicy,
+		Duplicates: 2 * time.Minute,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	// user-1 is in partition 52 of 64.
+	_, err = stream.CreateConsumer(ctx, jetstream.ConsumerConfig{
+		Durable:       "partition-52",
+		FilterSubject: "courier.profiles.52",
+		AckPolicy:     jetstream.AckExplicitPolicy,
+		AckWait:       quick.ackWait,
+		MaxAckPending: 1,
+		MaxDeliver:    -1,
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	payload := []byte(`{"user_id":"user-1","profile":{"custom":{"plan":"old"}}}`)
+	if _, err := js.Publish(ctx, "courier.profiles.52", payload, jetstream.WithMsgID("old")); err != nil {
+		t.Fatal(err)
+	}
 }
 
 // api is the Profiles API with something in front of it.
@@ -114,13 +146,13 @@ func newWorker(t *testing.T, js jetstream.JetStream, a *api, s settings) (*worke
 }
 
 // empty runs the worker until the stream is empty.
-func empty(t *testing.T, w *worker, stream jetstream.Stream) {
+func empty(t *testing.T, w *worker, q *queue) {
 	t.Helper()
 	ctx, stop := context.WithCancel(stuckContext(t))
 	defer stop()
 	ended := make(chan error, 1)
 	go func() { ended <- w.run(ctx) }()
-	if err := waitUntilEmpty(ctx, stream); err != nil {
+	if err := waitUntilEmpty(ctx, q.stream); err != nil {
 		t.Error(err)
 	}
 	stop()
@@ -131,7 +163,11 @@ func empty(t *testing.T, w *worker, stream jetstream.Stream) {
 
 func mustPublish(t *testing.T, js jetstream.JetStream, id, user string, profile courier.Profile) *jetstream.PubAck {
 	t.Helper()
-	ack, err := Publish(stuckContext(t), js, id, user, profile)
+	p, err := NewPublisher(stuckContext(t), js)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ack, err := p.Publish(stuckContext(t), id, user, profile)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -172,8 +208,8 @@ func sentPlan(t *testing.T, r *http.Request) string {
 	return sent.Profile.Custom.Plan
 }
 
-// late returns a copy of a request whose sender may have gone away by the time
-// that it is served.
+// late returns a copy of a request whose sender may be gone by the time it is
+// served.
 func late(r *http.Request) *http.Request {
 	body, _ := io.ReadAll(r.Body)
 	r.Body = io.NopCloser(bytes.NewReader(body))

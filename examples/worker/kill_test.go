@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"net/http"
@@ -29,8 +30,8 @@ var (
 )
 
 // TestKill has three worker processes merge updates of 500 users while they are
-// killed at random, Courier fails in every way it can, and requests arrive late
-// or twice. In full:
+// killed at random, the number of partitions changes, Courier fails in every way
+// it can, and requests arrive late or twice. In full:
 //
 //	go test -run TestKill -updates 20000 -v
 func TestKill(t *testing.T) {
@@ -44,7 +45,8 @@ func TestKill(t *testing.T) {
 	begin := time.Now()
 
 	nats, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, 32)
+	changes := []int{48, 256} // partitions
 	all := make([]*history, users)
 	for i := range all {
 		all[i] = newHistory(fmt.Sprintf("user/%d@example.com", i))
@@ -66,7 +68,9 @@ func TestKill(t *testing.T) {
 
 	invalid := 0
 	published := make(chan error, 1)
-	go func() { published <- publishAll(untilDeadline(t), js, all, invalidEach, &invalid) }()
+	go func() {
+		published <- publishAll(untilDeadline(t), &Publisher{js: js, layout: q.current}, all, invalidEach, &invalid)
+	}()
 
 	start := func() *process {
 		return startProcess(t, nats.ClientURL(), a, a.APIKey, "-v", "-ack-wait=2s", "-retry-wait=5ms", "-max-retry-wait=50ms")
@@ -76,7 +80,16 @@ func TestKill(t *testing.T) {
 		running[i] = start()
 	}
 	var logs strings.Builder // of all workers
-	for range kills {
+	for kill := range kills {
+		if len(changes) > 0 && kill >= kills/3 {
+			err := repartition(untilDeadline(t), js, changes[0], io.Discard)
+			switch {
+			case err == nil:
+				changes = changes[1:]
+			case !strings.Contains(err.Error(), "is not finished"):
+				t.Fatal(err)
+			}
+		}
 		select {
 		case <-front.killed:
 		case <-untilDeadline(t).Done():
@@ -90,7 +103,7 @@ func TestKill(t *testing.T) {
 	if err := <-published; err != nil {
 		t.Fatal(err)
 	}
-	if err := waitUntilEmpty(untilDeadline(t), stream); err != nil {
+	if err := waitUntilEmpty(untilDeadline(t), q.stream); err != nil {
 		t.Fatal(err)
 	}
 	for _, p := range running {
@@ -101,6 +114,9 @@ func TestKill(t *testing.T) {
 		logs.WriteString(p.out.String())
 	}
 
+	if len(changes) == 2 {
+		t.Error("the partitions never changed")
+	}
 	front.mu.Lock()
 	defer front.mu.Unlock()
 	for _, mistake := range front.mistakes {
@@ -124,9 +140,9 @@ func TestKill(t *testing.T) {
 			t.Errorf("the logs hold %q", secret)
 		}
 	}
-	t.Logf("%d updates of %d users in %.1f s: %d kills; %d requests, %d of them late copies; %d failures logged; %d dead letters",
+	t.Logf("%d updates of %d users in %.1f s: %d kills; %d requests, %d of them late copies; %d failures logged; %d dead letters; %d changes of the partitions",
 		*killUpdates, users, time.Since(begin).Seconds(), kills, front.requests, front.copies,
-		strings.Count(logs.String(), `msg="not merged"`), invalid)
+		strings.Count(logs.String(), `msg="not merged"`), invalid, 2-len(changes))
 }
 
 // untilDeadline ends before the test binary does, so that a test can say what is wrong.
@@ -216,7 +232,7 @@ func stateOf(t *testing.T, a *api, user string) map[string]any {
 
 // publishAll publishes the updates of the users in turn, and something invalid
 // now and then.
-func publishAll(ctx context.Context, js jetstream.JetStream, all []*history, invalidEach int, invalid *int) error {
+func publishAll(ctx context.Context, p *Publisher, all []*history, invalidEach int, invalid *int) error {
 	n := 0
 	for round, more := 0, true; more; round++ {
 		more = false
@@ -229,12 +245,12 @@ func publishAll(ctx context.Context, js jetstream.JetStream, all []*history, inv
 			if err := json.Unmarshal([]byte(h.lines[round]), &profile); err != nil {
 				return err
 			}
-			if _, err := Publish(ctx, js, fmt.Sprintf("%d-%d", i, round), h.user, profile); err != nil {
+			if _, err := p.Publish(ctx, fmt.Sprintf("%d-%d", i, round), h.user, profile); err != nil {
 				return err
 			}
 			if n++; n%invalidEach == 0 {
 				*invalid++
-				if _, err := js.Publish(ctx, subject(h.user), []byte(h.lines[round]), jetstream.WithMsgID(fmt.Sprint("invalid-", n))); err != nil {
+				if _, err := p.js.Publish(ctx, p.current().of(h.user), []byte(h.lines[round]), jetstream.WithMsgID(fmt.Sprint("invalid-", n))); err != nil {
 					return err
 				}
 			}
@@ -263,7 +279,7 @@ func faults(random *rand.Rand, n int) []couriertest.Fault {
 }
 
 // crowd is in front of the API. It watches the order of each user's updates,
-// tells when a worker is to be killed, and lets copies of some requests arrive
+// reports when to kill a worker, and lets copies of some requests arrive
 // again, long after them.
 type crowd struct {
 	next http.Handler
@@ -324,16 +340,16 @@ func (c *crowd) serveLate(r *http.Request) {
 
 func (c *crowd) serve(w http.ResponseWriter, r *http.Request) {
 	user, update := whose(r)
-	answer := &answered{ResponseWriter: w}
+	recorder := &statusRecorder{ResponseWriter: w}
 	defer func() {
-		if answer.status == http.StatusOK {
+		if recorder.status == http.StatusOK {
 			c.merged(user, update)
 		}
 	}()
-	c.next.ServeHTTP(answer, r)
+	c.next.ServeHTTP(recorder, r)
 }
 
-// merged takes note of an update that was answered with success.
+// merged records an update whose response was a success.
 func (c *crowd) merged(user string, update int) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -356,15 +372,15 @@ func whose(r *http.Request) (user string, update int) {
 	return strings.TrimPrefix(r.URL.Path, "/profiles/"), sent.Profile.Custom.Update
 }
 
-// answered remembers the status of an answer.
-type answered struct {
+// statusRecorder remembers the status of a response.
+type statusRecorder struct {
 	http.ResponseWriter
 	status int
 }
 
-func (a *answered) WriteHeader(status int) {
-	a.status = status
-	a.ResponseWriter.WriteHeader(status)
+func (s *statusRecorder) WriteHeader(status int) {
+	s.status = status
+	s.ResponseWriter.WriteHeader(status)
 }
 
-func (a *answered) Unwrap() http.ResponseWriter { return a.ResponseWriter }
+func (s *statusRecorder) Unwrap() http.ResponseWriter { return s.ResponseWriter }

@@ -1,23 +1,23 @@
 // Worker merges profile updates from NATS JetStream at Courier, on as many
-// machines as are started, the updates of each user in their order.
+// machines as are started, the updates of each user in order.
 //
 //	go run -C examples/worker .
 //
-// shows all of it with an embedded nats-server, and with the Profiles API in
-// memory unless COURIER_API_KEY is set. With NATS_URL, and NATS_CREDS for a file
-// of credentials, it joins a cluster and works until SIGINT or SIGTERM:
+// shows all of it with an embedded nats-server and, unless COURIER_API_KEY is
+// set, an in-memory fake of the Profiles API. With NATS_URL, and NATS_CREDS for a
+// file of credentials, it joins a cluster and works until SIGINT or SIGTERM:
 //
 //	cd examples/worker && go build
 //	NATS_URL=nats://… COURIER_API_KEY=… ./worker -replicas 3
 //
 // Then it stops pulling, finishes what is in flight, hands back what it did not
 // begin, and exits with 0, all within -ack-wait. A second signal ends it at once.
-// A key that Courier does not accept ends it with 1. Whatever ends it, no update
+// A key that Courier does not accept ends it with 1. However it ends, no update
 // is lost.
 //
-// A server to try that with is in the module, and so is a way to publish from a
-// file, one {"id": "1", "user_id": "user-1", "profile": {…}} a line. A program
-// does what [Publish] does.
+// The module has a server to try that with, and a command that publishes a file
+// with one {"id": "1", "user_id": "user-1", "profile": {…}} per line. A program
+// does what [Publisher] does.
 //
 //	go run github.com/nats-io/nats-server/v2 -js
 //	NATS_URL=nats://127.0.0.1:4222 ./worker publish < updates.ndjson
@@ -25,26 +25,34 @@
 // # Order
 //
 // The updates of a user are merged in the order in which they were published,
-// whatever fails or ends on the way. Each waits until Courier has answered the
-// one before. An old request that arrives late, from a worker that was frozen
-// say, changes nothing: Courier knows its idempotency key, for 24 hours at least.
-// (Where Courier has answered one update with 500 three times, it goes without a
-// key from then on, and so without that protection.)
+// whatever fails or ends on the way. Each waits for Courier's response to the one
+// before. An old request that arrives late, from a frozen worker for example,
+// changes nothing: Courier remembers its idempotency key for at least 24 hours.
+// (After three responses with status 500 to one update, it is sent without a key
+// and so without that protection.)
 //
-// Users share 64 partitions, and of each partition one update is in flight. So
-// 64 are in flight on all workers together, and the throughput is 64 by the time
-// that Courier and the stream take for one.
+// # Partitions
+//
+// Users share the partitions of the stream, and each partition has one update in
+// flight. So the number of partitions divided by the time that Courier and the
+// stream take for one update is the most that all workers together can merge: with
+// 256 partitions and 100 ms it is 2,560 updates per second. The flag -partitions
+// sets the number when the stream is created. Later,
+//
+//	NATS_URL=… ./worker repartition 1024
+//
+// changes it while publishers and workers run, and each user's order is kept.
 //
 // # Failures
 //
 // While Courier fails on an update, those behind it in its partition wait. An
 // update that Courier refuses, or fails on -max-deliveries times, goes to the
 // stream COURIER_PROFILES_DEAD with the reason in its headers, and the later
-// updates of its user go on. Publish it again with a new id, if it is still
-// wanted then.
+// updates of its user go on. Publish it again with a new ID if it is still wanted
+// then.
 //
-// Logs hold no user id, no profile and no key, but what Courier itself says when
-// it refuses an update. Both streams hold personal data.
+// Logs hold no user ID, no profile and no key, except for what Courier itself says
+// when it refuses an update. Both streams hold personal data.
 package main
 
 import (
@@ -57,6 +65,7 @@ import (
 	"net/url"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 	"time"
 
@@ -80,6 +89,10 @@ func main() {
 	}
 }
 
+// minAckWait leaves a request, its report to the stream, and scheduling in between
+// enough time.
+const minAckWait = 2 * time.Second
+
 // settings is what the flags set.
 type settings struct {
 	ackWait       time.Duration
@@ -87,38 +100,52 @@ type settings struct {
 	maxRetryWait  time.Duration
 	maxDeliveries uint64
 	replicas      int
+	partitions    int
 }
 
 func (s *settings) check() error {
 	switch {
-	case s.ackWait < 2*pullWait:
-		return fmt.Errorf("-ack-wait is too short: use %v or more", 2*pullWait)
+	case s.ackWait < minAckWait:
+		return fmt.Errorf("-ack-wait is too short: use %v or more", minAckWait)
 	case s.retryWait <= 0 || s.maxRetryWait < s.retryWait:
-		return errors.New("-retry-wait has to be more than 0, and no more than -max-retry-wait")
+		return errors.New("-retry-wait must be more than 0, and no more than -max-retry-wait")
 	}
-	return nil
+	return checkPartitions(s.partitions)
 }
 
 func run(ctx context.Context, args []string, in io.Reader, out, logs io.Writer) error {
 	var s settings
 	flags := flag.NewFlagSet("worker", flag.ExitOnError)
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "worker [flags]          works on the stream at NATS_URL; without that, shows how\n"+
-			"worker [flags] publish  puts updates from standard input into the stream\n\n")
+		fmt.Fprint(flags.Output(), "worker [flags]                works on the stream at NATS_URL; without that, shows how\n"+
+			"worker [flags] publish        puts updates from standard input into the stream\n"+
+			"worker [flags] repartition N  gives the stream N partitions, while workers and publishers run\n\n")
 		flags.PrintDefaults()
 	}
-	flags.DurationVar(&s.ackWait, "ack-wait", 30*time.Second, "`time` after which an update of a worker that ended goes to another; a request has half of it, 30s at the most")
-	flags.DurationVar(&s.retryWait, "retry-wait", 500*time.Millisecond, "shortest `time` before an update is tried again")
-	flags.DurationVar(&s.maxRetryWait, "max-retry-wait", time.Minute, "longest `time` before an update is tried again")
-	flags.Uint64Var(&s.maxDeliveries, "max-deliveries", 100, "`times` after which an update is given up, 48 minutes on average; 0 for never")
-	flags.IntVar(&s.replicas, "replicas", 1, "replicas of the streams, where they are not there yet; 3 for a cluster")
+	flags.DurationVar(&s.ackWait, "ack-wait", 30*time.Second, "`time` after which an update of a worker that ended goes to another; a request has half of it, at most 30s")
+	flags.DurationVar(&s.retryWait, "retry-wait", 500*time.Millisecond, "shortest `time` before an update is retried")
+	flags.DurationVar(&s.maxRetryWait, "max-retry-wait", time.Minute, "longest `time` before an update is retried")
+	flags.Uint64Var(&s.maxDeliveries, "max-deliveries", 100, "`times` after which an update is given up, after 48 minutes on average; 0 for never")
+	flags.IntVar(&s.replicas, "replicas", 1, "replicas of the streams when they are created; 3 for a cluster")
+	flags.IntVar(&s.partitions, "partitions", defaultPartitions, "partitions of the stream when it is created, 1 to 4096: the updates in flight on all workers together")
 	verbose := flags.Bool("v", false, "log every update")
 	_ = flags.Parse(args) // exits on an error
 	if err := s.check(); err != nil {
 		return err
 	}
-	publishing := flags.Arg(0) == "publish"
-	if flags.NArg() > 1 || flags.NArg() == 1 && !publishing {
+	command, newPartitions := flags.Arg(0), 0
+	switch {
+	case command == "repartition" && flags.NArg() == 2:
+		var err error
+		if newPartitions, err = strconv.Atoi(flags.Arg(1)); err != nil {
+			return fmt.Errorf("repartition: %q is not a number of partitions", flags.Arg(1))
+		}
+		if err := checkPartitions(newPartitions); err != nil {
+			return err
+		}
+	case command == "repartition":
+		return errors.New("repartition: give the number of partitions, as in worker repartition 1024")
+	case flags.NArg() > 1 || command != "" && command != "publish":
 		return fmt.Errorf("no such command: %q", flags.Args())
 	}
 
@@ -128,21 +155,24 @@ func run(ctx context.Context, args []string, in io.Reader, out, logs io.Writer) 
 		options.Level = slog.LevelDebug
 	}
 	log := slog.New(slog.NewTextHandler(logs, options))
-	if natsURL == "" && !publishing {
+	if natsURL == "" && command == "" {
 		return demonstrate(ctx, s, out, log)
 	}
 	if natsURL == "" {
-		return errors.New("set NATS_URL to where the stream is, such as nats://127.0.0.1:4222")
+		return errors.New("set NATS_URL to the address of the stream, such as nats://127.0.0.1:4222")
 	}
 	js, err := connect(natsURL, log)
 	if err != nil {
 		return err
 	}
 	defer js.Conn().Close()
-	if publishing {
+	switch command {
+	case "publish":
 		return publish(ctx, js, s, in, out)
+	case "repartition":
+		return repartition(ctx, js, newPartitions, out)
 	}
-	// Never in memory here: that would empty the stream into nowhere.
+	// Never the in-memory fake here: that would empty the stream into nowhere.
 	client, err := courier.NewClientFromEnv(courier.WithMaxRetries(0))
 	if err != nil {
 		return err
@@ -153,16 +183,17 @@ func run(ctx context.Context, args []string, in io.Reader, out, logs io.Writer) 
 }
 
 func publish(ctx context.Context, js jetstream.JetStream, s settings, in io.Reader, out io.Writer) error {
-	if _, err := openStreams(ctx, js, s.replicas); err != nil {
+	q, err := openStreams(ctx, js, s.replicas, s.partitions)
+	if err != nil {
 		return err
 	}
-	published, duplicates, err := publishLines(ctx, js, in)
+	published, duplicates, err := publishLines(ctx, &Publisher{js: js, layout: q.current}, in)
 	fmt.Fprintf(out, "%d published, %d already there\n", published, duplicates)
 	return err
 }
 
-// connect fails if no server can be reached. A connection that is lost later is
-// made again, however long that takes.
+// connect fails if no server can be reached. It reconnects when the connection
+// is lost later, however long that takes.
 func connect(natsURL string, log *slog.Logger) (jetstream.JetStream, error) {
 	options := []nats.Option{
 		nats.Name("courier-worker"),
@@ -175,7 +206,7 @@ func connect(natsURL string, log *slog.Logger) (jetstream.JetStream, error) {
 				log.Warn("NATS: connection lost", "error", err)
 			}
 		}),
-		nats.ReconnectHandler(func(*nats.Conn) { log.Info("NATS: connected again") }),
+		nats.ReconnectHandler(func(*nats.Conn) { log.Info("NATS: reconnected") }),
 	}
 	if file := os.Getenv("NATS_CREDS"); file != "" {
 		options = append(options, nats.UserCredentials(file))
@@ -183,12 +214,12 @@ func connect(natsURL string, log *slog.Logger) (jetstream.JetStream, error) {
 	conn, err := nats.Connect(natsURL, options...)
 	var parse *url.Error
 	if errors.As(err, &parse) {
-		err = errors.New("NATS_URL is no URL") // which may hold a password
+		err = errors.New("NATS_URL is not a URL") // which may hold a password
 	}
 	if err != nil {
 		return nil, fmt.Errorf("connecting to NATS: %w", err)
 	}
-	// Workers start, and have 64 consumers each, just when a cluster is busy.
+	// Workers start, and open all consumers, just when a cluster is busy.
 	js, err := jetstream.New(conn, jetstream.WithDefaultTimeout(30*time.Second))
 	if err != nil {
 		conn.Close()

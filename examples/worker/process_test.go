@@ -21,7 +21,7 @@ import (
 )
 
 // network holds the first request with a given plan until it is opened, and then
-// lets it through even if its sender has gone away.
+// lets it through even if its sender is gone.
 type network struct {
 	held    chan struct{} // closed when the request is there
 	open    chan struct{}
@@ -73,7 +73,7 @@ func outForDelivery(t *testing.T, stream jetstream.Stream) int {
 func TestDrain(t *testing.T) {
 	t.Parallel()
 	nats, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	network, a := newNetwork(t, "1")
 	mustPublish(t, js, "1", "user-1", plan("1"))
 	mustPublish(t, js, "2", "user-1", plan("2"))
@@ -92,18 +92,18 @@ func TestDrain(t *testing.T) {
 	if got := planOf(t, a, "user-1"); got != "1" {
 		t.Errorf("after the drain the plan is %s, want 1", got)
 	}
-	info, err := stream.Info(stuckContext(t))
+	info, err := q.stream.Info(stuckContext(t))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n := outForDelivery(t, stream); n != 0 || info.State.Msgs != 1 {
+	if n := outForDelivery(t, q.stream); n != 0 || info.State.Msgs != 1 {
 		t.Errorf("after the drain %d updates are out for delivery and %d in the stream, want 0 and 1", n, info.State.Msgs)
 	}
 
 	s := quick
 	s.ackWait = time.Hour
 	w, _ := newWorker(t, js, a, s)
-	empty(t, w, stream)
+	empty(t, w, q)
 	if got := planOf(t, a, "user-1"); got != "2" {
 		t.Errorf("in the end the plan is %s, want 2", got)
 	}
@@ -124,7 +124,7 @@ func TestStopsBeforeItBegins(t *testing.T) {
 func TestSecondSignalEndsAtOnce(t *testing.T) {
 	t.Parallel()
 	nats, js := newNATS(t)
-	newStream(t, js)
+	newStreams(t, js, quick.partitions)
 	network, a := newNetwork(t, "1")
 	mustPublish(t, js, "1", "user-1", plan("1"))
 
@@ -145,7 +145,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 func TestRefusedKey(t *testing.T) {
 	t.Parallel()
 	nats, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	a := newAPI(t, nil)
 	for _, user := range []string{"user-1", "user-2", "user-3"} {
 		mustPublish(t, js, user, user, plan("1"))
@@ -164,7 +164,7 @@ func TestRefusedKey(t *testing.T) {
 	s := quick
 	s.ackWait = time.Hour
 	w, _ := newWorker(t, js, a, s)
-	empty(t, w, stream)
+	empty(t, w, q)
 	for _, user := range []string{"user-1", "user-2", "user-3"} {
 		if got := planOf(t, a, user); got != "1" {
 			t.Errorf("the plan of %s is %s, want 1", user, got)
@@ -177,7 +177,7 @@ func TestRefusedKey(t *testing.T) {
 func TestFrozenWorker(t *testing.T) {
 	t.Parallel()
 	nats, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	network, a := newNetwork(t, "1")
 	mustPublish(t, js, "1", "user-1", plan("1"))
 	mustPublish(t, js, "2", "user-1", plan("2"))
@@ -190,7 +190,7 @@ func TestFrozenWorker(t *testing.T) {
 	s := quick
 	s.ackWait = 2 * time.Second
 	w, _ := newWorker(t, js, a, s)
-	empty(t, w, stream)
+	empty(t, w, q)
 	if got := planOf(t, a, "user-1"); got != "2" {
 		t.Fatalf("before the late request the plan is %s, want 2", got)
 	}
@@ -204,9 +204,9 @@ func TestFrozenWorker(t *testing.T) {
 		t.Errorf("after the late request the plan is %s, want 2", got)
 	}
 
-	// It is well again.
+	// It works again.
 	mustPublish(t, js, "3", "user-1", plan("3"))
-	if err := waitUntilEmpty(stuckContext(t), stream); err != nil {
+	if err := waitUntilEmpty(stuckContext(t), q.stream); err != nil {
 		t.Fatal(err)
 	}
 	if got := planOf(t, a, "user-1"); got != "3" {
@@ -229,13 +229,13 @@ func TestPublishCommand(t *testing.T) {
 			"2 published, 1 already there\n", ""},
 		{"nothing", "", "0 published, 0 already there\n", ""},
 		{"no JSON", `{"id":"3","user_id":"user-1","profile":{}}` + "\nno JSON\n" + `{"id":"4","user_id":"user-1","profile":{}}`,
-			"1 published, 0 already there\n", "line 2: not of the form"},
-		{"no id", `{"user_id":"user-1","profile":{}}`, "0 published, 0 already there\n", "line 1: the id of the update"},
-		{"a number as user", `{"id":"5","user_id":1,"profile":{}}`, "0 published, 0 already there\n", "line 1: not of the form"},
-		{"no user", `{"id":"5","profile":{}}`, "0 published, 0 already there\n", "line 1: not of the form"},
-		{"no profile", `{"id":"5","user_id":"user-1"}`, "0 published, 0 already there\n", "line 1: not of the form"},
-		{"null profile", `{"id":"5","user_id":"user-1","profile":null}`, "0 published, 0 already there\n", "line 1: not of the form"},
-		{"not UTF-8", `{"id":"5","user_id":"` + "\xff" + `","profile":{}}`, "0 published, 0 already there\n", "line 1: not of the form"},
+			"1 published, 0 already there\n", "line 2: not an update of the form"},
+		{"no id", `{"user_id":"user-1","profile":{}}`, "0 published, 0 already there\n", "line 1: the ID of the update"},
+		{"a number as user", `{"id":"5","user_id":1,"profile":{}}`, "0 published, 0 already there\n", "line 1: not an update of the form"},
+		{"no user", `{"id":"5","profile":{}}`, "0 published, 0 already there\n", "line 1: not an update of the form"},
+		{"no profile", `{"id":"5","user_id":"user-1"}`, "0 published, 0 already there\n", "line 1: not an update of the form"},
+		{"null profile", `{"id":"5","user_id":"user-1","profile":null}`, "0 published, 0 already there\n", "line 1: not an update of the form"},
+		{"not UTF-8", `{"id":"5","user_id":"` + "\xff" + `","profile":{}}`, "0 published, 0 already there\n", "line 1: not an update of the form"},
 		{"too long", `{"id":"5","user_id":"` + strings.Repeat("x", 1<<20-headroom) + `","profile":{}}`, "0 published, 0 already there\n", "line 1: "},
 		{"far too long", `{"id":"5","user_id":"` + strings.Repeat("x", 2<<20) + `","profile":{}}`, "0 published, 0 already there\n", "line 1: "},
 	}
@@ -258,7 +258,7 @@ func TestPublishCommand(t *testing.T) {
 	// What was published arrives as it was.
 	a := newAPI(t, nil)
 	w, _ := newWorker(t, js, a, quick)
-	empty(t, w, newStream(t, js))
+	empty(t, w, newStreams(t, js, quick.partitions))
 	profile, _ := a.Profile("user-1")
 	if got, want := profile.String(), `{"custom":{"n":9007199254740993,"plan":"a"}}`; got != want {
 		t.Errorf("user-1 is %s, want %s", got, want)
@@ -274,18 +274,26 @@ func TestRefusals(t *testing.T) {
 		args          []string
 		want          string
 	}{
-		{"a command that is not there", "", []string{"consume"}, "no such command"},
+		{"an unknown command", "", []string{"consume"}, "no such command"},
 		{"too many commands", "", []string{"publish", "publish"}, "no such command"},
+		{"repartition without a number", "", []string{"repartition"}, "give the number of partitions"},
+		{"repartition with two numbers", "", []string{"repartition", "1", "2"}, "give the number of partitions"},
+		{"repartition without a true number", "", []string{"repartition", "many"}, "not a number of partitions"},
+		{"repartition to nothing", "", []string{"repartition", "0"}, "from 1 to 4096"},
+		{"repartition to too many", "", []string{"repartition", "4097"}, "from 1 to 4096"},
+		{"repartition without NATS", "", []string{"repartition", "64"}, "set NATS_URL"},
+		{"no partitions", "", []string{"-partitions=0"}, "from 1 to 4096"},
+		{"too many partitions", "", []string{"-partitions=4097"}, "from 1 to 4096"},
 		{"publish without NATS", "", []string{"publish"}, "set NATS_URL"},
 		{"a short -ack-wait", "", []string{"-ack-wait=1ms"}, "-ack-wait is too short"},
-		{"no -retry-wait", "", []string{"-retry-wait=0"}, "-retry-wait has to be"},
-		{"a long -retry-wait", "", []string{"-retry-wait=1h"}, "-retry-wait has to be"},
-		{"a URL that is none", "nats://user:secret@%zz", nil, "NATS_URL is no URL"},
+		{"no -retry-wait", "", []string{"-retry-wait=0"}, "-retry-wait must be"},
+		{"a long -retry-wait", "", []string{"-retry-wait=1h"}, "-retry-wait must be"},
+		{"an invalid URL", "nats://user:secret@%zz", nil, "NATS_URL is not a URL"},
 		{"nobody there", "nats://user:secret@127.0.0.1:1", nil, "connecting to NATS: nats: no servers available"},
 		{"no key", "here", nil, "COURIER_API_KEY"},
 	}
 	nats, _ := newNATS(t)
-	t.Run("credentials that are not there", func(t *testing.T) {
+	t.Run("missing credentials", func(t *testing.T) {
 		t.Setenv("NATS_URL", nats.ClientURL())
 		t.Setenv("NATS_CREDS", filepath.Join(t.TempDir(), "none.creds"))
 		err := run(t.Context(), nil, strings.NewReader(""), io.Discard, io.Discard)

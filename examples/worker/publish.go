@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"unicode/utf8"
 
 	"github.com/nats-io/nats.go/jetstream"
@@ -27,9 +28,9 @@ type line struct {
 	update
 }
 
-// errMalformed does not say what was there in place of an update: that is
-// personal data, and whoever looks at the dead letter sees it.
-var errMalformed = errors.New(`not of the form {"user_id": "…", "profile": {…}}`)
+// errMalformed does not quote the message: that is personal data, and whoever
+// looks at the dead letter sees it.
+var errMalformed = errors.New(`not an update of the form {"user_id": "…", "profile": {…}}`)
 
 func (u update) check() error {
 	if u.UserID == "" || u.Profile == nil {
@@ -38,8 +39,8 @@ func (u update) check() error {
 	return nil
 }
 
-// decode reads JSON, for which encoding/json would put U+FFFD in the place of
-// what is not UTF-8.
+// decode reads JSON. It checks for UTF-8 because encoding/json would replace
+// invalid bytes by U+FFFD.
 func decode(data []byte, v any) error {
 	if !utf8.Valid(data) || json.Unmarshal(data, v) != nil {
 		return errMalformed
@@ -47,19 +48,36 @@ func decode(data []byte, v any) error {
 	return nil
 }
 
-// Publish puts an update in line, behind those of the same user that were
-// published before. When it returns without an error, the update is stored.
+// Publisher stores updates in the stream. It is safe for concurrent use.
+type Publisher struct {
+	js jetstream.JetStream
+
+	mu     sync.Mutex
+	layout layout
+}
+
+// NewPublisher returns a Publisher. The stream has to exist.
+func NewPublisher(ctx context.Context, js jetstream.JetStream) (*Publisher, error) {
+	q, err := findQueue(ctx, js)
+	if err != nil {
+		return nil, err
+	}
+	return &Publisher{js: js, layout: q.current}, nil
+}
+
+// Publish stores an update behind those of the same user that were published
+// before. When it returns without an error, the update is stored.
 //
-// The updateID names the update for ever: it is its Nats-Msg-Id, by which the
-// stream recognises a repetition within its duplicate window, and the worker
-// makes Courier's idempotency key of it. After an error, publish it again with
-// the same id, before any later update of the user.
-func Publish(ctx context.Context, js jetstream.JetStream, updateID, userID string, profile courier.Profile) (*jetstream.PubAck, error) {
+// The updateID identifies the update forever. It is the Nats-Msg-Id, by which
+// the stream recognizes a repetition within its duplicate window, and the worker
+// derives Courier's idempotency key from it. After an error, publish the update
+// again with the same ID, before any later update of the user.
+func (p *Publisher) Publish(ctx context.Context, updateID, userID string, profile courier.Profile) (*jetstream.PubAck, error) {
 	if !isPrintableASCII(updateID) {
-		return nil, errors.New("the id of the update has to be one or more printable ASCII characters without spaces")
+		return nil, errors.New("the ID of the update must be one or more printable ASCII characters without spaces")
 	}
 	if !utf8.ValidString(userID) {
-		return nil, errors.New("the user id is not UTF-8")
+		return nil, errors.New("the user ID is not UTF-8")
 	}
 	u := update{UserID: userID, Profile: &profile}
 	if err := u.check(); err != nil {
@@ -69,7 +87,32 @@ func Publish(ctx context.Context, js jetstream.JetStream, updateID, userID strin
 	if err != nil {
 		return nil, err
 	}
-	return js.Publish(ctx, subject(userID), payload, jetstream.WithMsgID(updateID))
+	for {
+		l := p.current()
+		ack, err := p.js.Publish(ctx, l.of(userID), payload, jetstream.WithMsgID(updateID))
+		// The stream has no such subject: perhaps it has other partitions now.
+		if !errors.Is(err, jetstream.ErrNoStreamResponse) || !p.refresh(ctx, l) {
+			return ack, err
+		}
+	}
+}
+
+func (p *Publisher) current() layout {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.layout
+}
+
+// refresh reads the layout anew and reports whether it is another than before.
+func (p *Publisher) refresh(ctx context.Context, before layout) bool {
+	q, err := findQueue(ctx, p.js)
+	if err != nil {
+		return false
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.layout = q.current
+	return p.layout != before
 }
 
 func isPrintableASCII(text string) bool {
@@ -82,10 +125,10 @@ func isPrintableASCII(text string) bool {
 }
 
 // publishLines publishes one update a line, {"id": …, "user_id": …, "profile":
-// {…}}, in their order. It returns how many were new to the stream.
-func publishLines(ctx context.Context, js jetstream.JetStream, in io.Reader) (published, duplicates int, err error) {
+// {…}}, in order. It returns how many were new to the stream.
+func publishLines(ctx context.Context, p *Publisher, in io.Reader) (published, duplicates int, err error) {
 	lines := bufio.NewScanner(in)
-	lines.Buffer(nil, int(js.Conn().MaxPayload())+headroom)
+	lines.Buffer(nil, int(p.js.Conn().MaxPayload())+headroom)
 	number := 0
 	for ; lines.Scan(); number++ {
 		if len(bytes.TrimSpace(lines.Bytes())) == 0 {
@@ -98,7 +141,7 @@ func publishLines(ctx context.Context, js jetstream.JetStream, in io.Reader) (pu
 		}
 		var ack *jetstream.PubAck
 		if err == nil {
-			ack, err = Publish(ctx, js, l.ID, l.UserID, *l.Profile)
+			ack, err = p.Publish(ctx, l.ID, l.UserID, *l.Profile)
 		}
 		switch {
 		case err != nil:
@@ -116,5 +159,5 @@ func publishLines(ctx context.Context, js jetstream.JetStream, in io.Reader) (pu
 }
 
 func stoppedAt(number int, err error) error {
-	return fmt.Errorf("line %d: %w (the lines before it are published: mend it and go on from there)", number, err)
+	return fmt.Errorf("line %d: %w (the lines before it are published: fix it and resume there)", number, err)
 }

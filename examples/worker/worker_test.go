@@ -74,10 +74,10 @@ func TestDeadLetters(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			_, js := newNATS(t)
-			stream := newStream(t, js)
+			q := newStreams(t, js, quick.partitions)
 			a := newAPI(t, nil)
 			a.Fail(test.fault)
-			msg := nats.NewMsg(subject(user))
+			msg := nats.NewMsg(q.current.of(user))
 			msg.Data = []byte(test.payload)
 			msg.Header.Set("Traceparent", "00-1-2-3")
 			if _, err := js.PublishMsg(stuckContext(t), msg, jetstream.WithMsgID("bad")); err != nil {
@@ -86,7 +86,7 @@ func TestDeadLetters(t *testing.T) {
 			mustPublish(t, js, "good", user, plan("next"))
 
 			w, log := newWorker(t, js, a, quick)
-			empty(t, w, stream)
+			empty(t, w, q)
 			letter := deadLetters(t, js, 1)[0]
 			reason := letter.Header.Get(deadReason)
 			if !strings.HasPrefix(reason, test.reason) {
@@ -98,7 +98,7 @@ func TestDeadLetters(t *testing.T) {
 			}
 			want := nats.Header{
 				"Traceparent": {"00-1-2-3"}, jetstream.MsgIDHeader: {id},
-				deadReason: {reason}, deadFrom: {subject(user)}, deadSequence: {"1"}, deadDeliveries: {"1"}, deadMsgID: {"bad"},
+				deadReason: {reason}, deadFrom: {q.current.of(user)}, deadSequence: {"1"}, deadDeliveries: {"1"}, deadMsgID: {"bad"},
 			}
 			if diff := cmp.Diff(want, letter.Header); diff != "" {
 				t.Errorf("headers (-want +got):\n%s", diff)
@@ -120,11 +120,11 @@ func TestDeadLetters(t *testing.T) {
 func TestImpossibleUser(t *testing.T) {
 	t.Parallel()
 	_, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	mustPublish(t, js, "1", "..", plan("1"))
 	a := newAPI(t, nil)
 	w, _ := newWorker(t, js, a, quick)
-	empty(t, w, stream)
+	empty(t, w, q)
 	if got := deadLetters(t, js, 1)[0].Header.Get(deadReason); !strings.HasPrefix(got, "courier: userID: ") {
 		t.Errorf("reason: %s", got)
 	}
@@ -134,9 +134,9 @@ func TestImpossibleUser(t *testing.T) {
 func TestNoID(t *testing.T) {
 	t.Parallel()
 	_, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	for _, id := range []string{"", "ü", "a b"} {
-		msg := nats.NewMsg(subject("user-1"))
+		msg := nats.NewMsg(q.current.of("user-1"))
 		msg.Data = []byte(`{"user_id":"user-1","profile":{}}`)
 		if id != "" {
 			msg.Header.Set(jetstream.MsgIDHeader, id)
@@ -147,7 +147,7 @@ func TestNoID(t *testing.T) {
 	}
 	a := newAPI(t, nil)
 	w, _ := newWorker(t, js, a, quick)
-	empty(t, w, stream)
+	empty(t, w, q)
 	for _, letter := range deadLetters(t, js, 3) {
 		if got := letter.Header.Get(deadReason); got != errNoID.Error() {
 			t.Errorf("reason: %s", got)
@@ -160,11 +160,11 @@ func TestNoID(t *testing.T) {
 func TestDeadLetterOnce(t *testing.T) {
 	t.Parallel()
 	_, js := newNATS(t)
-	stream := newStream(t, js)
-	if _, err := js.Publish(t.Context(), subject("user-1"), nil, jetstream.WithMsgID("bad")); err != nil {
+	q := newStreams(t, js, quick.partitions)
+	if _, err := js.Publish(t.Context(), q.current.of("user-1"), nil, jetstream.WithMsgID("bad")); err != nil {
 		t.Fatal(err)
 	}
-	consumer, err := openConsumer(t.Context(), stream, partition("user-1"), quick.ackWait)
+	consumer, err := q.openConsumer(t.Context(), q.current, q.current.partition("user-1"), quick.ackWait)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -183,7 +183,7 @@ func TestDeadLetterOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, _ := newWorker(t, js, newAPI(t, nil), quick)
-	empty(t, w, stream)
+	empty(t, w, q)
 	deadLetters(t, js, 1)
 }
 
@@ -207,13 +207,13 @@ func TestTriesAgain(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			_, js := newNATS(t)
-			stream := newStream(t, js)
+			q := newStreams(t, js, quick.partitions)
 			a := newAPI(t, nil)
 			a.Fail(test.fault, test.fault)
 			mustPublish(t, js, "1", "user-1", plan("1"))
 			mustPublish(t, js, "2", "user-1", plan("2"))
 			w, _ := newWorker(t, js, a, quick)
-			empty(t, w, stream)
+			empty(t, w, q)
 
 			var got []string
 			for _, r := range a.Requests() {
@@ -239,7 +239,7 @@ func TestTriesAgain(t *testing.T) {
 func TestKeysAfter500(t *testing.T) {
 	t.Parallel()
 	_, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	a := newAPI(t, nil)
 	mustPublish(t, js, "1", "user-1", plan("1"))
 	fault, pass := couriertest.Fault{Status: 500}, couriertest.Fault{}
@@ -250,7 +250,7 @@ func TestKeysAfter500(t *testing.T) {
 		pass, pass, pass, fault,
 	)
 	w, _ := newWorker(t, js, a, quick)
-	empty(t, w, stream)
+	empty(t, w, q)
 
 	var got []string
 	for _, r := range a.Requests() {
@@ -275,7 +275,7 @@ func TestKeysAfter500(t *testing.T) {
 func TestGivesUp(t *testing.T) {
 	t.Parallel()
 	_, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	a := newAPI(t, nil)
 	fault := couriertest.Fault{Status: 503}
 	a.Fail(fault, fault, fault)
@@ -284,7 +284,7 @@ func TestGivesUp(t *testing.T) {
 	s := quick
 	s.maxDeliveries = 3
 	w, _ := newWorker(t, js, a, s)
-	empty(t, w, stream)
+	empty(t, w, q)
 	header := deadLetters(t, js, 1)[0].Header
 	if got := header.Get(deadReason); !strings.HasPrefix(got, "given up: courier: merge profile: 503") {
 		t.Errorf("reason: %s", got)
@@ -300,7 +300,7 @@ func TestGivesUp(t *testing.T) {
 func TestDuplicates(t *testing.T) {
 	t.Parallel()
 	_, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	a := newAPI(t, nil)
 	if mustPublish(t, js, "1", "user-1", plan("1")).Duplicate {
 		t.Error("the first is a duplicate")
@@ -310,7 +310,7 @@ func TestDuplicates(t *testing.T) {
 	}
 	mustPublish(t, js, "2", "user-1", plan("2"))
 	w, _ := newWorker(t, js, a, quick)
-	empty(t, w, stream)
+	empty(t, w, q)
 	if n := len(a.Requests()); n != 2 {
 		t.Errorf("%d requests, want 2", n)
 	}
@@ -319,14 +319,43 @@ func TestDuplicates(t *testing.T) {
 	if err := js.DeleteStream(t.Context(), streamName); err != nil {
 		t.Fatal(err)
 	}
-	stream = newStream(t, js)
+	q = newStreams(t, js, quick.partitions)
 	if mustPublish(t, js, "1", "user-1", plan("1")).Duplicate {
 		t.Error("the stream has not forgotten the id")
 	}
 	w, _ = newWorker(t, js, a, quick)
-	empty(t, w, stream)
+	empty(t, w, q)
 	if got := planOf(t, a, "user-1"); got != "2" {
 		t.Errorf("the plan is %s, want 2", got)
+	}
+}
+
+// An update that another worker has removed meanwhile, after another delivery,
+// is as good as removed.
+func TestRemovesOnce(t *testing.T) {
+	t.Parallel()
+	_, js := newNATS(t)
+	q := newStreams(t, js, 1)
+	mustPublish(t, js, "1", "user-1", plan("1"))
+	consumer, err := q.openConsumer(t.Context(), q.current, 0, quick.ackWait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	msg, err := consumer.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := q.stream.DeleteMsg(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.remove(t.Context(), msg, 1); err != nil {
+		t.Error(err)
+	}
+	if err := js.DeleteStream(t.Context(), streamName); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.remove(t.Context(), msg, 1); err == nil {
+		t.Error("an update is removed from a stream that does not exist")
 	}
 }
 
@@ -336,35 +365,45 @@ type stopsWith struct {
 	stop context.CancelFunc
 }
 
-func (c stopsWith) Next(opts ...jetstream.FetchOpt) (jetstream.Msg, error) {
-	msg, err := c.Consumer.Next(opts...)
-	c.stop()
+func (c stopsWith) Messages(opts ...jetstream.PullMessagesOpt) (jetstream.MessagesContext, error) {
+	updates, err := c.Consumer.Messages(opts...)
+	return stopsAtNext{updates, c.stop}, err
+}
+
+type stopsAtNext struct {
+	jetstream.MessagesContext
+	stop context.CancelFunc
+}
+
+func (m stopsAtNext) Next(opts ...jetstream.NextOpt) (jetstream.Msg, error) {
+	msg, err := m.MessagesContext.Next(opts...)
+	m.stop()
 	return msg, err
 }
 
 func TestHandsBackWhatItDidNotBegin(t *testing.T) {
 	t.Parallel()
 	_, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	a := newAPI(t, nil)
 	mustPublish(t, js, "1", "user-1", plan("1"))
 	s := quick
 	s.ackWait = time.Hour // which the next worker would have to wait for
-	p := partition("user-1")
-	consumer, err := openConsumer(t.Context(), stream, p, s.ackWait)
+	p := q.current.partition("user-1")
+	consumer, err := q.openConsumer(t.Context(), q.current, p, s.ackWait)
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, stop := context.WithCancel(stuckContext(t))
 	defer stop()
 	w, _ := newWorker(t, js, a, s)
-	if err := w.work(ctx, p, stopsWith{consumer, stop}); err != nil {
+	if err := w.work(ctx, q, q.current, p, stopsWith{consumer, stop}); err != nil {
 		t.Fatal(err)
 	}
 	if n := len(a.Requests()); n != 0 {
 		t.Errorf("%d requests, want 0", n)
 	}
-	empty(t, w, stream)
+	empty(t, w, q)
 	if got := planOf(t, a, "user-1"); got != "1" {
 		t.Errorf("the plan is %s, want 1", got)
 	}
@@ -394,9 +433,9 @@ func TestServerRestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer js.Conn().Close()
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	mustPublish(t, js, "1", "user-1", plan("1"))
-	if err := waitUntilEmpty(stuckContext(t), stream); err != nil {
+	if err := waitUntilEmpty(stuckContext(t), q.stream); err != nil {
 		t.Fatal(err)
 	}
 	if got := planOf(t, a, "user-1"); got != "1" {
@@ -406,40 +445,45 @@ func TestServerRestart(t *testing.T) {
 
 func TestOpenRefuses(t *testing.T) {
 	t.Parallel()
-	t.Run("another number of partitions", func(t *testing.T) {
-		_, js := newNATS(t)
-		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
-			Name: streamName, Subjects: []string{subjectPrefix + "*"}, Retention: jetstream.WorkQueuePolicy,
-			Metadata: map[string]string{partitionsKey: "16"},
+	tests := []struct {
+		name   string
+		config jetstream.StreamConfig
+		want   string
+	}{
+		{"too many partitions", jetstream.StreamConfig{Metadata: map[string]string{partitionsKey: "4097"}}, "not a number of partitions"},
+		{"no number", jetstream.StreamConfig{Metadata: map[string]string{partitionsKey: "many"}}, "not a number of partitions"},
+		{"another retention", jetstream.StreamConfig{Retention: jetstream.InterestPolicy}, "may drop updates"},
+		{"an age limit", jetstream.StreamConfig{MaxAge: time.Hour}, "may drop updates"},
+		{"a size limit", jetstream.StreamConfig{MaxBytes: 1 << 20}, "may drop updates"},
+		{"another subject", jetstream.StreamConfig{Subjects: []string{"updates.*"}}, "does not have the form"},
+		{"more subjects", jetstream.StreamConfig{Subjects: []string{"courier.profiles.64.*", "courier.profiles.16.*"}}, "not one"},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, js := newNATS(t)
+			test.config.Name = streamName
+			if test.config.Subjects == nil {
+				test.config.Subjects = []string{oldSubject}
+			}
+			if _, err := js.CreateStream(t.Context(), test.config); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := openStreams(t.Context(), js, 1, 64); err == nil || !strings.Contains(err.Error(), test.want) {
+				t.Errorf("error: %v, want %q", err, test.want)
+			}
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := openStreams(t.Context(), js, 1); err == nil || !strings.Contains(err.Error(), "64 partitions") {
-			t.Errorf("error: %v", err)
-		}
-	})
-	t.Run("another retention", func(t *testing.T) {
-		_, js := newNATS(t)
-		_, err := js.CreateStream(t.Context(), jetstream.StreamConfig{
-			Name: streamName, Subjects: []string{subjectPrefix + "*"}, Metadata: map[string]string{partitionsKey: "64"},
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := openStreams(t.Context(), js, 1); err == nil || !strings.Contains(err.Error(), "work queue") {
-			t.Errorf("error: %v", err)
-		}
-	})
+	}
 	t.Run("another -ack-wait", func(t *testing.T) {
+		t.Parallel()
 		_, js := newNATS(t)
-		stream := newStream(t, js)
+		q := newStreams(t, js, 1)
 		for range 2 {
-			if _, err := openConsumer(t.Context(), stream, 0, time.Minute); err != nil {
+			if _, err := q.openConsumer(t.Context(), q.current, 0, time.Minute); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if _, err := openConsumer(t.Context(), stream, 0, time.Hour); err == nil || !strings.Contains(err.Error(), "-ack-wait") {
+		if _, err := q.openConsumer(t.Context(), q.current, 0, time.Hour); err == nil || !strings.Contains(err.Error(), "-ack-wait") {
 			t.Errorf("error: %v", err)
 		}
 	})
@@ -449,10 +493,10 @@ func TestOpenRefuses(t *testing.T) {
 func TestOneAtATime(t *testing.T) {
 	t.Parallel()
 	_, js := newNATS(t)
-	stream := newStream(t, js)
+	q := newStreams(t, js, quick.partitions)
 	mustPublish(t, js, "1", "user-1", plan("1"))
 	mustPublish(t, js, "2", "user-1", plan("2"))
-	consumer, err := openConsumer(t.Context(), stream, partition("user-1"), time.Hour)
+	consumer, err := q.openConsumer(t.Context(), q.current, q.current.partition("user-1"), time.Hour)
 	if err != nil {
 		t.Fatal(err)
 	}

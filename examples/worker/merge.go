@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net/http"
+	"time"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	courier "github.com/courier-profiles/courier-go"
+)
+
+const (
+	// maxKeys is how many idempotency keys an update has. Each key whose response
+	// was a 500 costs a request per delivery.
+	maxKeys = 3
+
+	// maxRetryAfter bounds how long a Retry-After can hold up a partition.
+	maxRetryAfter = time.Hour
+)
+
+// settle processes an update and reports the outcome to the stream. An error
+// ends the worker.
+func (w *worker) settle(ctx context.Context, log *slog.Logger, q *queue, l layout, msg jetstream.Msg) error {
+	// A signal does not end this, because what is in flight is to be finished. Half
+	// of ackWait is for Courier and a quarter for the stream, so that both are over
+	// before the stream delivers the update again.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), w.ackWait*3/4)
+	defer cancel()
+	meta, err := msg.Metadata()
+	if err != nil {
+		return err
+	}
+	log = log.With("sequence", meta.Sequence.Stream, "delivery", meta.NumDelivered)
+
+	err = w.merge(ctx, l, msg, meta)
+	verdict := judge(err)
+	if verdict == again && w.maxDeliveries > 0 && meta.NumDelivered >= w.maxDeliveries {
+		verdict, err = never, fmt.Errorf("given up: %w", err)
+	}
+	var reported error
+	switch verdict {
+	case done:
+		// The stream confirms it. If it does not, the update is delivered again and
+		// Courier replays its response.
+		if reported = q.remove(ctx, msg, meta.Sequence.Stream); reported == nil {
+			w.merged.Add(1)
+			log.Debug("merged")
+		}
+	case never:
+		if reported = storeDead(ctx, w.js, msg, meta, err); reported == nil {
+			w.dead.Add(1)
+			log.Error("dead letter", "error", err)
+			reported = q.remove(ctx, msg, meta.Sequence.Stream)
+		}
+	case stop:
+		reported = msg.Nak()
+		err = fmt.Errorf("nothing can be merged with this API key: %w", err)
+	case again:
+		wait := w.wait(meta.NumDelivered, err)
+		w.retried.Add(1)
+		log.Warn("not merged", "again_in", wait, "error", err)
+		reported = msg.NakWithDelay(wait)
+	}
+	if reported != nil {
+		log.Warn("the outcome did not reach the stream: the update is delivered again after -ack-wait", "error", reported)
+	}
+	if verdict == stop {
+		return err
+	}
+	return nil
+}
+
+// merge sends the update to Courier.
+//
+// Its ID is the idempotency key, for what no queue can rule out: that an update
+// is sent twice, because a worker was taken for dead or an acknowledgement was
+// lost, and that one of the two arrives after a later update of the user.
+// Courier acts on the first and replays its response to the other.
+//
+// It replays a 500 too. So each 500, and nothing else, is followed by another
+// key: Courier no longer acts on anything that was sent with the one before.
+// After maxKeys of them there is an outage, and the update goes without a key.
+func (w *worker) merge(ctx context.Context, l layout, msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
+	var u update
+	if err := decode(msg.Data(), &u); err != nil {
+		return err
+	}
+	if err := u.check(); err != nil {
+		return err
+	}
+	if msg.Subject() != l.of(u.UserID) {
+		return errPartition
+	}
+	id := msg.Headers().Get(jetstream.MsgIDHeader)
+	if !isPrintableASCII(id) {
+		return errNoID
+	}
+	ctx, cancel := context.WithTimeout(ctx, w.ackWait/2)
+	defer cancel()
+	var err error
+	// Before this delivery there were fewer 500s than deliveries.
+	for n := range min(meta.NumDelivered, maxKeys+1) {
+		var key []courier.RequestOption
+		if n < maxKeys {
+			key = append(key, courier.WithIdempotencyKey(fmt.Sprintf("profiles/%d/%s", n, id)))
+		}
+		_, err = w.client.Profiles.Merge(ctx, u.UserID, *u.Profile, key...)
+		var failed *courier.ServerError
+		if !errors.As(err, &failed) || failed.StatusCode != http.StatusInternalServerError {
+			break
+		}
+	}
+	return err
+}
+
+var (
+	errNoID = errors.New("the message has no Nats-Msg-Id of printable ASCII characters without spaces")
+	// In two partitions, the updates of a user would have no order.
+	errPartition = errors.New("the message is not in the partition of its user: its publisher does not do what Publish does")
+)
+
+// verdict is what happens to an update.
+type verdict int
+
+const (
+	done  verdict = iota
+	again         // the failure may pass
+	never         // this update will never be merged
+	stop          // no update will be merged
+)
+
+// judge decides by the error of a merge.
+func judge(err error) verdict {
+	var (
+		key        *courier.AuthenticationError
+		permission *courier.PermissionError
+		validation *courier.ValidationError
+		invalid    *courier.InvalidRequestError
+		tooLarge   *courier.PayloadTooLargeError
+		notFound   *courier.NotFoundError
+	)
+	switch {
+	case err == nil:
+		return done
+	case errors.As(err, &key), errors.As(err, &permission):
+		return stop
+	case errors.Is(err, errMalformed), errors.Is(err, errNoID), errors.Is(err, errPartition),
+		errors.As(err, &validation), errors.As(err, &invalid), errors.As(err, &tooLarge):
+		return never
+	case errors.As(err, &notFound) && notFound.Type != "":
+		// Without Courier's own type it is the response of another server: with a
+		// wrong base URL, the whole queue would become dead letters.
+		return never
+	}
+	return again
+}
+
+// wait returns how long to wait before the next delivery: exponential backoff
+// with jitter, from retryWait to the smaller of retryWait × 2ⁿ and maxRetryWait,
+// or what Courier asks for with a 429 if that is longer.
+func (w *worker) wait(delivery uint64, err error) time.Duration {
+	high := w.retryWait
+	for ; delivery > 0 && high < w.maxRetryWait; delivery-- {
+		high *= 2
+	}
+	wait := w.retryWait + rand.N(min(high, w.maxRetryWait)-w.retryWait+1)
+	var limited *courier.RateLimitError
+	if errors.As(err, &limited) {
+		wait = max(wait, min(limited.RetryAfter, maxRetryAfter))
+	}
+	return wait
+}
