@@ -12,39 +12,39 @@ import (
 	"github.com/gofrs/flock"
 )
 
-// checkpoint says how far an import has come. A row is settled when it was
-// merged or rejected; those from Rows on are settled only if they are in
-// Settled. Everything else is to be done.
+// checkpoint is the progress of an import. A row is settled when it was merged or
+// rejected: the first Rows are, and those in Settled.
 type checkpoint struct {
 	Version int    `json:"version"`
 	Input   string `json:"input"` // for people; Sum is what identifies it
 
-	// What must be the same when the import goes on.
-	Destination string `json:"destination"`
-	Empty       string `json:"empty"`
-	Rejects     string `json:"rejects_file"`
+	// What must be the same when the import resumes.
+	Destination string   `json:"destination"`
+	Empty       string   `json:"empty"`
+	Rejects     string   `json:"rejects_file"`
+	Reading     []string `json:"reading,omitempty"` // the flags -id, -column and -null
 
-	Rows    int          `json:"rows"` // the first ones, all of which are settled
+	Rows    int          `json:"rows"`
 	Settled []settledRow `json:"settled,omitempty"`
-	// Through is the number of rows that Sum is over: Rows, or those up to the last
+	// Through is the number of rows that Sum covers: Rows, or those up to the last
 	// one in Settled.
 	Through int    `json:"through"`
 	Sum     string `json:"sum"`
-	// Claimed is the number of rows of which any may have been sent. It is ahead of
-	// what is sent, so that a crash before the next checkpoint does not make it wrong.
+	// Claimed is the number of rows of which any may have been sent. It runs ahead, to
+	// stay true if a crash comes before the next checkpoint.
 	Claimed int `json:"claimed"`
 
-	// RejectsBegun says that the file of rejects is this import's. It is written
+	// RejectsBegun says that the file of rejects belongs to this import. It is saved
 	// before anything is in that file.
 	RejectsBegun bool   `json:"rejects_begun"`
-	RejectsSize  int64  `json:"rejects_size"` // in bytes; what lies behind is to be made again
+	RejectsSize  int64  `json:"rejects_size"` // in bytes; the rest is overwritten
 	RejectsSum   string `json:"rejects_sum"`
 
-	// Of the rows in Rows.
+	// Of the first Rows.
 	Merged   int `json:"merged"`
 	Rejected int `json:"rejected"`
 
-	SentAgain int `json:"sent_again"`
+	Resent int `json:"resent"`
 }
 
 type settledRow struct {
@@ -53,9 +53,9 @@ type settledRow struct {
 	Reason string `json:"reason,omitempty"` // if it was not
 }
 
-const checkpointVersion = 1
+const checkpointVersion = 2
 
-// checkpointFile keeps a checkpoint, and other imports from using it meanwhile.
+// checkpointFile keeps a checkpoint, locked against other imports.
 type checkpointFile struct {
 	path string
 	lock *flock.Flock
@@ -69,7 +69,7 @@ func openCheckpoint(path string) (*checkpointFile, error) {
 		return nil, fmt.Errorf("the checkpoint cannot be locked: %w: name other files with -checkpoint and -rejects", err)
 	}
 	if locked {
-		// The one who held the lock may just have removed its file.
+		// Another process may have removed the file it held the lock on.
 		held, err := f.lock.Stat()
 		there, err2 := os.Stat(f.lock.Path())
 		if errors.Join(err, err2) == nil && os.SameFile(held, there) {
@@ -77,10 +77,10 @@ func openCheckpoint(path string) (*checkpointFile, error) {
 		}
 		_ = f.lock.Unlock()
 	}
-	return nil, fmt.Errorf("another import is at work with %s: wait for it, or stop it", path)
+	return nil, fmt.Errorf("another import is using %s: wait for it, or stop it", path)
 }
 
-// close gives the lock back.
+// close releases the lock.
 func (f *checkpointFile) close() {
 	_ = os.Remove(f.lock.Path()) // before others can lock it
 	_ = f.lock.Unlock()
@@ -97,12 +97,12 @@ func (f *checkpointFile) load() (checkpoint, bool, error) {
 	}
 	var c checkpoint
 	if err := json.Unmarshal(text, &c); err != nil || c.Version != checkpointVersion {
-		return checkpoint{}, false, fmt.Errorf("%s is no checkpoint of this version: use -fresh to begin at the first row again, or move it away", f.path)
+		return checkpoint{}, false, fmt.Errorf("%s is not a checkpoint of this version: use -fresh to start over, or move it away", f.path)
 	}
 	return c, true, nil
 }
 
-// save replaces the checkpoint. Whenever power fails, one of the two is there.
+// save replaces the checkpoint. A power cut leaves either the old one or the new one.
 func (f *checkpointFile) save(c checkpoint) error {
 	text, err := json.Marshal(c)
 	if err != nil {
@@ -134,10 +134,10 @@ func (f *checkpointFile) remove() error {
 	return syncFolder(filepath.Dir(f.path))
 }
 
-// syncFolder makes the names of files in a folder survive a power cut.
+// syncFolder makes the creation and removal of files survive a power cut.
 func syncFolder(path string) error {
 	if runtime.GOOS == "windows" {
-		return nil // it has no such call, and no need of it
+		return nil // which neither has nor needs such a call
 	}
 	folder, err := os.Open(path)
 	if err != nil {

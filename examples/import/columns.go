@@ -3,170 +3,95 @@ package main
 import (
 	"errors"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
+
+	courier "github.com/courier-profiles/courier-go"
 )
 
 // columns says what the cells of a row are.
 type columns struct {
-	header    []string // as they are named in the input, without those of a file of rejects
+	header    []string // as in the input, without the columns of a file of rejects
 	rejects   bool     // the input is a file of rejects
-	id        int      // index of the user id
+	id        int      // index of the user ID
 	members   []column
 	unnamed   []int
+	nulls     []string
 	emptyNull bool
 }
 
-// column is a member of the profile, such as address.country.
+// column is a member of the profile.
 type column struct {
 	index int
-	path  []string
-	kind  kind
+	member
+	names []string // the path, split
+	known bool
 }
 
-// kind is what a member of the profile holds.
-type kind int
-
-const (
-	kindText kind = iota
-	kindBool
-	kindObject
-	kindList
-)
-
-// known are the members that Courier gives a meaning to. Names match them in any
-// case; all other columns are members named as the column is.
-var known = map[string]kind{
-	"sub": kindText, "name": kindText, "given_name": kindText, "family_name": kindText, "middle_name": kindText, "nickname": kindText,
-	"preferred_name": kindText, "preferred_username": kindText, "profile": kindText, "picture": kindText, "website": kindText,
-	"email": kindText, "email_verified": kindBool, "gender": kindText, "birthdate": kindText, "zoneinfo": kindText, "locale": kindText,
-	"phone_number": kindText, "phone_number_verified": kindBool, "updated_at": kindText,
-
-	"address": kindObject, "address.formatted": kindText, "address.street_address": kindText, "address.locality": kindText,
-	"address.region": kindText, "address.postal_code": kindText, "address.country": kindText,
-
-	"custom": kindObject,
-
-	"airship": kindObject, "airship.audience": kindObject, "airship.audience.named_user": kindText, "airship.device_types": kindList,
-	"apn":     kindText,
-	"discord": kindObject, "discord.channel_id": kindText, "discord.user_id": kindText,
-	"expo": kindObject, "expo.token": kindText, "expo.tokens": kindList,
-	"facebookPSID": kindText, "firebaseToken": kindText,
-	"intercom": kindObject, "intercom.from": kindText, "intercom.to": kindObject, "intercom.to.id": kindText,
-	"ms_teams": kindObject, "ms_teams.tenant_id": kindText, "ms_teams.service_url": kindText, "ms_teams.user_id": kindText,
-	"ms_teams.email": kindText, "ms_teams.channel_id": kindText, "ms_teams.conversation_id": kindText,
-	"ms_teams.channel_name": kindText, "ms_teams.team_id": kindText,
-	"oneSignalPlayerID": kindText,
-	"slack":             kindObject, "slack.access_token": kindText, "slack.channel": kindText, "slack.email": kindText, "slack.user_id": kindText,
-	"slack.incoming_webhook": kindObject, "slack.incoming_webhook.url": kindText,
-	"target_arn": kindText,
-	"webhook":    kindObject, "webhook.url": kindText, "webhook.method": kindText, "webhook.headers": kindObject, "webhook.profile": kindText,
-	"webhook.authentication": kindObject, "webhook.authentication.mode": kindText, "webhook.authentication.username": kindText,
-	"webhook.authentication.password": kindText, "webhook.authentication.token": kindText,
-}
-
-// spelling returns the known spelling of a name, which may begin with that of a
-// known object.
-func spelling(name string) string {
-	for begin := name; ; {
-		for key := range known {
-			if strings.EqualFold(key, begin) {
-				return key + name[len(begin):]
-			}
-		}
-		i := strings.LastIndexByte(begin, '.')
-		if i < 0 {
-			return name
-		}
-		begin = begin[:i]
-	}
-}
-
-func isID(name string) bool {
-	name = strings.TrimSpace(name)
-	return strings.EqualFold(name, "id") || strings.EqualFold(name, "user_id")
-}
-
-func hasID(header []string) bool { return slices.ContainsFunc(header, isID) }
-
-// newColumns reads the names of the columns, and refuses what no row could be
-// right with.
-func newColumns(header []string, emptyNull bool) (*columns, error) {
+// newColumns reads the column names. It refuses what would make every row wrong.
+func newColumns(header []string, options csvOptions) (*columns, error) {
 	for len(header) > 0 && isBlank(header[len(header)-1]) {
 		header = header[:len(header)-1]
 	}
-	c := &columns{header: header, id: -1, emptyNull: emptyNull}
+	c := &columns{header: header, nulls: options.nulls, emptyNull: options.emptyNull}
 	if own := len(header) - len(rejectColumns); own > 0 && slices.Equal(header[own:], rejectColumns) {
 		c.header, c.rejects = header[:own], true
 	}
-	names := map[string]string{} // by path, as they are in the input
 	for i, name := range c.header {
-		name = strings.TrimSpace(name)
 		switch {
 		case !utf8.ValidString(name):
 			return nil, errors.New(notUTF8)
 		case strings.Contains(strings.ReplaceAll(name, "\r\n", ""), "\r"):
 			return nil, errors.New("a carriage return (CR) is in one: save the file with lines that end in LF or CRLF")
-		case name == "":
+		case isBlank(name):
 			c.unnamed = append(c.unnamed, i)
-			continue
-		case isID(name) && c.id >= 0:
-			return nil, fmt.Errorf("%q and %q are both the user id: rename or remove one", c.header[c.id], name)
-		case isID(name):
-			c.id = i
-			continue
-		}
-		path := spelling(name)
-		if first, twice := names[path]; twice {
-			return nil, fmt.Errorf("%q and %q are the same member of the profile: rename or remove one", first, name)
-		}
-		names[path] = name
-		member := column{index: i, path: strings.Split(path, "."), kind: known[path]}
-		if slices.Contains(member.path, "") {
-			return nil, fmt.Errorf("%q is no path: it has a dot at an end or two in a row", name)
-		}
-		switch member.kind {
-		case kindObject:
-			return nil, fmt.Errorf("%q is an object: give each of its members a column, such as %s.%s", name, path, memberOf(path))
-		case kindList:
-			return nil, fmt.Errorf("%q is a list, which no cell can hold: import it from an .ndjson file", name)
-		}
-		c.members = append(c.members, member)
-	}
-	if c.id < 0 {
-		return nil, fmt.Errorf("none of them is id or user_id: %s", quoted(c.header))
-	}
-	for _, member := range c.members {
-		for i := 1; i < len(member.path); i++ {
-			outer := strings.Join(member.path[:i], ".")
-			inner := names[strings.Join(member.path, ".")]
-			if kind, isKnown := known[outer]; isKnown && kind != kindObject {
-				return nil, fmt.Errorf("%q: %s has no members", inner, outer)
-			}
-			if name, ok := names[outer]; ok {
-				return nil, fmt.Errorf("%q cannot have a value of its own and also a member, %q: rename or remove one", name, inner)
-			}
 		}
 	}
-	return c, nil
+	if len(c.unnamed) == len(c.header) {
+		return nil, errors.New("there are none")
+	}
+	var err error
+	if c.id, err = findID(c.header, options.id); err != nil {
+		return nil, err
+	}
+	claims, err := c.claims(options.columns)
+	if err != nil {
+		return nil, err
+	}
+	if err := settle(claims); err != nil {
+		return nil, err
+	}
+	for _, claim := range claims {
+		column, err := newColumn(claim)
+		if err != nil {
+			return nil, err
+		}
+		c.members = append(c.members, column)
+	}
+	return c, checkNesting(claims)
 }
 
-// memberOf returns a member of an object, for an example.
-func memberOf(path string) string {
-	members := []string{}
-	for key := range known {
-		if inner, ok := strings.CutPrefix(key, path+"."); ok && !strings.Contains(inner, ".") {
-			members = append(members, inner)
-		}
+// newColumn refuses members that no cell can hold.
+func newColumn(claim claim) (column, error) {
+	path := strings.Join(claim.path, ".")
+	m, isKnown := known().byPath[path]
+	if !isKnown {
+		m = member{path: path, field: -1}
 	}
-	if len(members) == 0 {
-		return "plan"
+	switch m.kind {
+	case kindObject:
+		inner := known().example(path)
+		return column{}, fmt.Errorf("%q is an object: name the column after one of its members, such as %s, or use -column %s",
+			claim.name, inner, quoteShell(claim.name+"="+inner))
+	case kindList:
+		return column{}, fmt.Errorf("%q is a list, which no cell can hold: import it from NDJSON", claim.name)
 	}
-	return slices.Min(members)
+	return column{index: claim.index, member: m, names: claim.path, known: isKnown}, nil
 }
 
-// width is how many cells a row needs.
+// width is the number of cells of a full row.
 func (c *columns) width() int {
 	if c.rejects {
 		return len(c.header) + len(rejectColumns)
@@ -174,39 +99,74 @@ func (c *columns) width() int {
 	return len(c.header)
 }
 
-// read returns the update that is in a row, which has a cell for each column, or
-// why there is none.
-func (c *columns) read(cells []string) (userID string, members map[string]any, problem string) {
-	if problem := checkID(cells[c.id]); problem != "" {
-		return "", nil, problem
-	}
-	for _, i := range c.unnamed {
-		if !isBlank(cells[i]) {
-			return "", nil, fmt.Sprintf("cell %d is not empty, but its column has no name", i+1)
-		}
-	}
-	members = make(map[string]any, len(c.members))
-	for _, member := range c.members {
-		cell := cells[member.index]
-		var value any = cell
-		switch {
-		case isBlank(cell) && !c.emptyNull:
-			continue
-		case isBlank(cell):
-			value = nil
-		case member.kind == kindBool:
-			b, ok := parseBool(cell)
-			if !ok {
-				return "", nil, fmt.Sprintf("%s is %.40q: use true or false", c.header[member.index], cell)
-			}
-			value = b
-		}
-		put(members, member.path, value)
-	}
-	return cells[c.id], members, ""
+// isEmpty reports whether a cell counts as empty.
+func (c *columns) isEmpty(cell string) bool {
+	return isBlank(cell) || len(c.nulls) > 0 && slices.Contains(c.nulls, strings.TrimSpace(cell))
 }
 
-// put sets a member, in objects where the path has them.
+func (c *columns) allEmpty(cells []string) bool {
+	return !slices.ContainsFunc(cells, func(cell string) bool { return !c.isEmpty(cell) })
+}
+
+// read fills in the profile of a row that has a cell for each column, or says why
+// there is none.
+func (c *columns) read(cells []string, profile *courier.Profile) (problem string) {
+	if c.isEmpty(cells[c.id]) {
+		return noID
+	}
+	if problem := checkID(cells[c.id]); problem != "" {
+		return problem
+	}
+	if c.repeatsHeader(cells) {
+		return "the row repeats the column names"
+	}
+	for _, i := range c.unnamed {
+		if !c.isEmpty(cells[i]) {
+			return fmt.Sprintf("cell %d is not empty, but its column has no name", i+1)
+		}
+	}
+	*profile = courier.Profile{}
+	fields := reflect.ValueOf(profile).Elem()
+	for i := range c.members {
+		column := &c.members[i]
+		cell := cells[column.index]
+		isEmpty, value := c.isEmpty(cell), any(nil)
+		switch {
+		case isEmpty && !c.emptyNull:
+			continue
+		case isEmpty:
+		case column.kind == kindBool:
+			b, ok := parseBool(cell)
+			if !ok {
+				return fmt.Sprintf("%s is %.40q: use true or false", c.header[column.index], cell)
+			}
+			if column.field >= 0 {
+				*fields.Field(column.field).Addr().Interface().(*courier.Field[bool]) = courier.Set(b)
+				continue
+			}
+			value = b
+		case column.field >= 0:
+			*fields.Field(column.field).Addr().Interface().(*courier.Field[string]) = courier.Set(cell)
+			continue
+		default:
+			value = cell
+		}
+		if profile.Extra == nil {
+			profile.Extra = map[string]any{}
+		}
+		put(profile.Extra, column.names, value)
+	}
+	return ""
+}
+
+func (c *columns) repeatsHeader(cells []string) bool {
+	if cells[c.id] != c.header[c.id] && strings.TrimSpace(cells[c.id]) != strings.TrimSpace(c.header[c.id]) {
+		return false
+	}
+	return slices.EqualFunc(cells, c.header, func(cell, name string) bool { return strings.TrimSpace(cell) == strings.TrimSpace(name) })
+}
+
+// put sets a member, inside objects if its path leads there.
 func put(members map[string]any, path []string, value any) {
 	for _, name := range path[:len(path)-1] {
 		inner, ok := members[name].(map[string]any)
@@ -235,27 +195,35 @@ func (c *columns) notes() []string {
 	if c.rejects {
 		notes = append(notes, "This is a file of rejects: its last columns, line, text and reason, are not imported.")
 	}
-	for _, member := range c.members {
-		_, isKnown := known[strings.Join(member.path, ".")]
-		if !isKnown && member.path[0] != "custom" {
-			others = append(others, strings.TrimSpace(c.header[member.index]))
+	taken := map[string]bool{}
+	for _, column := range c.members {
+		taken[column.path] = true
+	}
+	for _, column := range c.members {
+		if column.known || column.names[0] == "custom" {
+			continue
 		}
+		name := strings.TrimSpace(c.header[column.index])
+		other := fmt.Sprintf("%.60q", name)
+		if column.path != name {
+			other += " as " + column.path
+		}
+		if close := known().suggest(column.path, taken); close != "" {
+			other += " (did you mean " + close + "?)"
+		}
+		others = append(others, other)
 	}
 	if len(others) > 0 {
-		notes = append(notes, "Columns that Courier gives no meaning to, kept as they are named: "+quoted(others)+".")
+		notes = append(notes, "Columns that Courier gives no meaning to, kept as they are named: "+strings.Join(others, ", ")+".")
 	}
 	return notes
 }
 
 // quoted lists names.
 func quoted(names []string) string {
-	const most = 12
 	var list []string
-	for _, name := range names[:min(len(names), most)] {
+	for _, name := range names {
 		list = append(list, fmt.Sprintf("%.60q", name))
-	}
-	if len(names) > most {
-		list = append(list, fmt.Sprintf("and %d more", len(names)-most))
 	}
 	return strings.Join(list, ", ")
 }

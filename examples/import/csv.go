@@ -14,87 +14,128 @@ import (
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// csvSource reads rows of cells, with commas, semicolons or tabs between them
-// (RFC 4180).
+// csvSource reads rows of cells (RFC 4180), with a comma, semicolon, tab or bar
+// between them.
 //
-// It is not encoding/csv because of what real files hold: a quote that is never
-// closed would have that read all the rest of the file into memory, as one cell.
-// Here a malformed row costs its first line: that line is rejected, and the next
-// row begins at the line behind it. What was inside the quotes is then taken for
-// rows only where it has just as many cells as the header and no stray quotes.
+// It does not use encoding/csv, which reads a quote that is never closed to the
+// end of the file, into memory, as one cell. Here a malformed row costs its first
+// line: that line is rejected, and reading resumes at the next line. Until a full
+// row shows that reading is in step again, rules are strict, so that no line of a
+// broken quoted cell is taken for a row.
 type csvSource struct {
 	*scanner
+	csvOptions
 	comma   byte
-	bom     bool // the file of rejects begins with a byte order mark
-	decoded bool // from an encoding in which broken text becomes U+FFFD
+	sep     bool // the input names its delimiter, and so does the file of rejects
 	columns *columns
-	spans   []span // of the row at hand
+	spans   []span          // of the current row
+	profile courier.Profile // as well
+	strict  bool
 }
 
 // csvOptions say how cells are read.
 type csvOptions struct {
-	bom       bool
-	decoded   bool
+	bom       bool // the file of rejects begins with a byte order mark
+	decoded   bool // from an encoding in which broken text becomes U+FFFD
 	emptyNull bool // an empty cell removes the member
+	id        string
+	columns   []mapping
+	nulls     []string // cells that count as empty
 }
 
-// rejectColumns are at the end of a file of rejects, which is read without them.
-// The text is that of a row that has not a cell for each column.
+// rejectColumns are at the end of a file of rejects. The text is that of a row
+// that could not be split into the columns.
 var rejectColumns = []string{"line", "text", "reason"}
 
 const byteOrderMark = "\uFEFF"
 
 func newCSVSource(s *scanner, options csvOptions) (*csvSource, error) {
-	c := &csvSource{scanner: s, bom: options.bom, decoded: options.decoded}
+	c := &csvSource{scanner: s, csvOptions: options}
 	for {
 		line, err := s.firstLine()
 		switch {
 		case err != nil:
 			return nil, err
 		case line == nil:
-			return nil, errors.New("the first line is longer than 4 MiB: this is no CSV file")
+			return nil, errors.New("the first line is longer than 4 MiB: this is not a CSV file")
 		case len(line) == 0:
-			return nil, errors.New("the file is empty: it needs a line with the names of the columns")
+			return nil, errors.New("the file is empty: it needs a line with the column names")
+		}
+		comma, isSep := separator(line)
+		switch {
+		case isSep && !c.sep:
+			c.comma, c.sep = comma, true
 		case len(bytes.TrimSpace(line)) > 0:
-			return c, c.readHeader(options)
+			return c, c.readHeader()
 		}
 		s.take(len(line))
 	}
 }
 
-// readHeader finds the delimiter: the one with which there is an id column, and
-// of several the one with the most columns.
-func (c *csvSource) readHeader(options csvOptions) error {
+// separator returns the delimiter that a line names, as spreadsheets do: sep=;
+func separator(line []byte) (comma byte, ok bool) {
+	text := bytes.TrimLeft(bytes.TrimRight(line, "\r\n"), `"`)
+	if len(text) < 5 || !bytes.EqualFold(text[:4], []byte("sep=")) {
+		return 0, false
+	}
+	comma = text[4]
+	isPunct := comma == '\t' || ' ' < comma && comma < utf8.RuneSelf && comma != '"' && !isAlphanumeric(comma)
+	return comma, isPunct && len(bytes.Trim(text[5:], `" `+string(comma))) == 0
+}
+
+func isAlphanumeric(c byte) bool {
+	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
+}
+
+// readHeader finds the delimiter: the one with which there is an ID column, or of
+// several the one with the most columns.
+func (c *csvSource) readHeader() error {
 	var (
 		comma  byte
 		header []string
 		length int
 		failed error
 	)
-	for _, c.comma = range []byte{',', ';', '\t'} {
-		n, problem, err := c.scan()
-		if err != nil {
-			return err
-		}
-		if problem != "" {
-			if failed == nil { // that of the commonest delimiter
-				failed = errors.New(problem)
+	candidates := []byte{',', ';', '\t', '|'}
+	if c.sep {
+		candidates = []byte{c.comma}
+	}
+	// A quote inside a name is more likely one inside a quoted name with the wrong
+	// delimiter.
+	for _, strict := range []bool{true, false} {
+		failed = nil
+		for _, c.comma = range candidates {
+			c.strict = strict
+			n, problem, err := c.scan()
+			if err != nil {
+				return err
 			}
-			continue
+			if problem != "" {
+				if failed == nil { // of the most common delimiter
+					failed = errors.New(problem)
+				}
+				continue
+			}
+			names := cutOut(string(c.data()[:n]), c.spans)
+			better, worse := hasID(names, c.csvOptions), hasID(header, c.csvOptions)
+			if better && !worse || better == worse && len(names) > len(header) {
+				comma, header, length = c.comma, names, n
+			}
 		}
-		names := cutOut(string(c.data()[:n]), c.spans)
-		if hasID(names) && !hasID(header) || hasID(names) == hasID(header) && len(names) > len(header) {
-			comma, header, length = c.comma, names, n
+		if hasID(header, c.csvOptions) {
+			failed = nil
+			break
 		}
 	}
 	line := c.line
-	if header != nil {
+	c.strict = false
+	if failed == nil {
 		c.comma = comma
 		c.take(length)
-		c.columns, failed = newColumns(header, options.emptyNull)
+		c.columns, failed = newColumns(header, c.csvOptions)
 	}
 	if failed != nil {
-		return fmt.Errorf("line %d, the names of the columns: %w", line, failed)
+		return fmt.Errorf("line %d, the column names: %w", line, failed)
 	}
 	return nil
 }
@@ -119,15 +160,15 @@ func (c *csvSource) next() (row, error) {
 		cells := cutOut(text, c.spans)
 		r.size += 16 * len(cells) // a string each, even if it is empty
 		c.take(n)
-		if problem == "" && allBlank(cells) {
+		if problem == "" && c.columns.allEmpty(cells) {
 			continue
 		}
 		r.sum = c.sum()
 		if problem == "" {
-			r.reason = c.fit(&r.original, cells)
+			r.reason = c.fit(&r.original, cells, text)
 		}
 		if r.cells == nil {
-			r.text = strings.TrimSuffix(strings.TrimSuffix(text, "\n"), "\r")
+			r.text = oneCR(strings.TrimRight(strings.TrimSuffix(text, "\n"), "\r"))
 		}
 		if r.reason == "" {
 			r.reason = c.update(&r)
@@ -136,12 +177,27 @@ func (c *csvSource) next() (row, error) {
 	}
 }
 
-// fit gives the row its cells, or says why they are not one for each column.
-// Further cells may be there if they are empty, as spreadsheets leave them.
-func (c *csvSource) fit(r *original, cells []string) (problem string) {
+// fit gives the row its cells, or says why they do not fit the columns.
+func (c *csvSource) fit(r *original, cells []string, text string) (problem string) {
 	width := c.columns.width()
-	if problem := checkWidth(cells, width); problem != "" {
-		return problem
+	isFull := len(cells) >= width
+	switch {
+	case isSeparator(text):
+		return repeatsDelimiter
+	case isFull:
+	case c.emptyNull:
+		return wrongWidth(cells, width) + ", and -empty=null would remove what is missing"
+	case !strings.HasSuffix(text, "\n"):
+		return wrongWidth(cells, width) + ", and no line end: the file may have been cut off here"
+	case c.strict:
+		return wrongWidth(cells, width)
+	}
+	if isFull && !c.columns.allEmpty(cells[width:]) {
+		return wrongWidth(cells, width)
+	}
+	c.strict = c.strict && !isFull
+	for len(cells) < width { // spreadsheets drop empty cells at the end
+		cells = append(cells, "")
 	}
 	r.cells = cells[:width]
 	if !c.columns.rejects {
@@ -152,33 +208,40 @@ func (c *csvSource) fit(r *original, cells []string) (problem string) {
 	if r.text == "" {
 		return ""
 	}
-	if !allBlank(r.cells) {
-		return `the row has cells and a text: fill in the cells, or mend the text, and empty the other`
+	if !c.columns.allEmpty(r.cells) {
+		return "the row has both cells and a text: fill in the cells or fix the text, and empty the other"
 	}
-	// The row that is in the text.
-	line := r.text
-	if strings.HasSuffix(line, "\r") {
-		line += "\r\n" // for it was not the end of the line, and must not be one now
-	}
-	spans, n, found := split([]byte(line), c.comma, true, nil)
-	cells = cutOut(line, spans)
-	switch {
-	case found != whole:
-		return string(found)
-	case n < len(line):
-		return "the text holds more than one row"
-	}
-	if problem := checkWidth(cells, own); problem != "" {
-		return problem
-	}
-	r.cells, r.text = cells[:own], ""
-	return ""
+	return c.fitText(r)
 }
 
-func checkWidth(cells []string, columns int) (problem string) {
-	if len(cells) < columns || !allBlank(cells[columns:]) {
-		return fmt.Sprintf("the row has %d cells, but there are %d columns", len(cells), columns)
+const repeatsDelimiter = "the row is the first line of another file"
+
+func isSeparator(text string) bool {
+	_, ok := separator([]byte(text))
+	return ok
+}
+
+func wrongWidth(cells []string, columns int) string {
+	return fmt.Sprintf("the row has %d cells, but there are %d columns", len(cells), columns)
+}
+
+// fitText gives a row of a file of rejects the cells in its text. It is strict:
+// what was rejected must not pass unless it was fixed.
+func (c *csvSource) fitText(r *original) (problem string) {
+	spans, n, found := split([]byte(r.text), c.comma, true, true, nil)
+	cells := cutOut(r.text, spans)
+	own := len(c.columns.header)
+	switch {
+	case isSeparator(r.text):
+		return repeatsDelimiter
+	case found != whole:
+		return string(found)
+	case n < len(r.text):
+		return "the text holds more than one row"
+	case len(cells) < own, !c.columns.allEmpty(cells[own:]):
+		return wrongWidth(cells, own)
 	}
+	r.cells, r.text = cells[:own], ""
 	return ""
 }
 
@@ -192,18 +255,19 @@ func (c *csvSource) update(r *row) (problem string) {
 			return brokenText
 		}
 	}
-	var members map[string]any
-	r.userID, members, problem = c.columns.read(r.cells)
-	r.profile = courier.Profile{Extra: members}
-	return problem
+	r.userID, r.profile = r.cells[c.columns.id], &c.profile
+	return c.columns.read(r.cells, r.profile)
 }
 
 func (c *csvSource) notes() []string { return c.columns.notes() }
 
 func (c *csvSource) header() string {
 	header := c.join(slices.Concat(c.columns.header, rejectColumns))
+	if c.sep {
+		header = "sep=" + string(c.comma) + "\n" + header
+	}
 	if c.bom {
-		return byteOrderMark + header
+		header = byteOrderMark + header
 	}
 	return header
 }
@@ -218,27 +282,9 @@ func (c *csvSource) join(cells []string) string {
 	var b strings.Builder
 	w := csv.NewWriter(&b)
 	w.Comma = rune(c.comma)
-	_ = w.Write(cells) // a Builder takes all
+	_ = w.Write(cells) // a Builder takes everything
 	w.Flush()
 	return b.String()
-}
-
-// span is where a cell is in a row.
-type span struct {
-	start, end int
-	quoted     bool
-}
-
-// cutOut returns the cells of the row that text begins with.
-func cutOut(text string, spans []span) []string {
-	cells := make([]string, len(spans))
-	for i, s := range spans {
-		cells[i] = text[s.start:s.end]
-		if s.quoted {
-			cells[i] = strings.ReplaceAll(cells[i], `""`, `"`)
-		}
-	}
-	return cells
 }
 
 // scan finds the end of the next row. If there is a problem, n is the end of its
@@ -246,7 +292,7 @@ func cutOut(text string, spans []span) []string {
 func (c *csvSource) scan() (n int, problem string, err error) {
 	for {
 		var found found
-		c.spans, n, found = split(c.data(), c.comma, c.eof, c.spans[:0])
+		c.spans, n, found = split(c.data(), c.comma, c.eof, c.strict, c.spans[:0])
 		switch {
 		case found == whole:
 			return n, "", nil
@@ -256,100 +302,18 @@ func (c *csvSource) scan() (n int, problem string, err error) {
 			}
 			continue
 		case found == unfinished:
-			found = openQuote
+			found, n = openQuote, len(c.data())
 		}
 		c.spans = c.spans[:0]
 		line, err := c.firstLine()
 		if line == nil {
 			return 0, tooLong, err
 		}
+		// The next lines may be inside the quotes.
+		c.strict = c.strict || n >= len(line)
 		return len(line), string(found), nil
 	}
 }
 
-// found is what split has found: a whole row, the beginning of one, or why there
-// is none.
-type found string
-
-const (
-	whole      found = ""
-	unfinished found = "unfinished"
-	bareQuote  found = `a cell holds a quote (") but does not begin with one: put the cell into quotes, and double each quote in it`
-	strayQuote found = `a quoted cell goes on behind its closing quote ("): double each quote in it`
-	openQuote  found = `a quote (") is opened and never closed`
-)
-
-// split splits the row at the beginning of data, and returns where it ends.
-func split(data []byte, comma byte, eof bool, spans []span) ([]span, int, found) {
-	for i := 0; ; {
-		start := i
-		if i < len(data) && data[i] == '"' {
-			start++
-			end := closingQuote(data, start)
-			if end < 0 || end+1 == len(data) && !eof {
-				if eof {
-					return spans, 0, openQuote
-				}
-				return spans, 0, unfinished
-			}
-			spans = append(spans, span{start, end, true})
-			i = end + 1
-		} else {
-			for i < len(data) && data[i] != comma && data[i] != '\n' {
-				if data[i] == '"' {
-					return spans, 0, bareQuote
-				}
-				i++
-			}
-			if i == len(data) && !eof {
-				return spans, 0, unfinished
-			}
-			end := i
-			if end > start && data[end-1] == '\r' && (i == len(data) || data[i] == '\n') {
-				end--
-			}
-			spans = append(spans, span{start, end, false})
-		}
-		// Behind a cell.
-		if i < len(data) && data[i] == '\r' {
-			switch {
-			case i+1 < len(data) && data[i+1] == '\n', i+1 == len(data) && eof:
-				i++
-			case i+1 == len(data):
-				return spans, 0, unfinished
-			}
-		}
-		switch {
-		case i == len(data):
-			return spans, i, whole
-		case data[i] == '\n':
-			return spans, i + 1, whole
-		case data[i] != comma:
-			return spans, 0, strayQuote
-		}
-		i++
-	}
-}
-
-// closingQuote returns where the quote is that closes a cell which begins at i,
-// or -1.
-func closingQuote(data []byte, i int) int {
-	for {
-		next := bytes.IndexByte(data[i:], '"')
-		if next < 0 {
-			return -1
-		}
-		i += next
-		if i+1 == len(data) || data[i+1] != '"' {
-			return i
-		}
-		i += 2
-	}
-}
-
-func allBlank(cells []string) bool {
-	return !slices.ContainsFunc(cells, func(cell string) bool { return !isBlank(cell) })
-}
-
-// isBlank reports whether a cell counts as empty.
+// isBlank reports whether a cell has nothing but white space.
 func isBlank(cell string) bool { return strings.TrimSpace(cell) == "" }

@@ -12,7 +12,7 @@ import (
 var errStopped = errors.New("the import was stopped")
 
 // gate lets requests pass, at the rate of its limiter, until it is closed. Those
-// that have passed come to their end.
+// that have passed finish.
 type gate struct {
 	limiter *rate.Limiter
 	cancel  func() // ends the waits between the requests of a row

@@ -12,7 +12,8 @@ import (
 	courier "github.com/courier-profiles/courier-go"
 )
 
-func TestGateLetsWhatHasPassedComeToItsEnd(t *testing.T) {
+func TestGateLetsRequestsInFlightFinish(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	g := &gate{limiter: rate.NewLimiter(rate.Inf, 1), cancel: cancel}
@@ -31,14 +32,15 @@ func TestGateLetsWhatHasPassedComeToItsEnd(t *testing.T) {
 	}
 	g.observe(ctx, courier.Attempt{Number: 2})
 	if ctx.Err() == nil {
-		t.Error("the waits have not ended behind the last request")
+		t.Error("the waits have not ended after the last request")
 	}
 	if g.retried() != 1 {
 		t.Errorf("%d retries", g.retried())
 	}
 }
 
-func TestGateThatIsIdleClosesAtOnce(t *testing.T) {
+func TestIdleGateClosesAtOnce(t *testing.T) {
+	t.Parallel()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	g := &gate{limiter: rate.NewLimiter(rate.Inf, 1), cancel: cancel}
@@ -49,6 +51,7 @@ func TestGateThatIsIdleClosesAtOnce(t *testing.T) {
 }
 
 func TestGateKeepsTheRate(t *testing.T) {
+	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		g := &gate{limiter: rate.NewLimiter(2, 1), cancel: func() {}}
 		started := time.Now()

@@ -24,8 +24,8 @@ var (
 	killSeed = flag.Uint64("seed", 0, "`seed` of the kill test; 0 draws one")
 )
 
-// asImporter has the test binary run as the program, so that tests can kill it
-// and, with -race, its races are found.
+// asImporter makes the test binary run as the program, so that tests can kill it
+// and -race checks it.
 const asImporter = "COURIER_IMPORT_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -35,7 +35,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// fakeCourier is couriertest with what the tests have to see and to do.
+// fakeCourier is couriertest with what these tests need in addition.
 type fakeCourier struct {
 	*couriertest.Handler
 	url string
@@ -44,7 +44,7 @@ type fakeCourier struct {
 	requests int
 	merges   map[string]int // requests by user
 	before   func(n int)    // called for the n-th request, counted from 1
-	statuses map[string]int // answers to the requests for a user, in place of the normal one
+	statuses map[string]int // of responses, by user, in place of the normal ones
 }
 
 func newFakeCourier(t *testing.T) *fakeCourier {
@@ -75,8 +75,8 @@ func (f *fakeCourier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	f.Handler.ServeHTTP(w, r)
 }
 
-// answerWith has the requests for a user answered with a status, or as usual for 0.
-func (f *fakeCourier) answerWith(status int, users ...string) {
+// respondWith sets the status of responses for users; 0 restores the normal ones.
+func (f *fakeCourier) respondWith(status int, users ...string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	for _, user := range users {
@@ -84,7 +84,7 @@ func (f *fakeCourier) answerWith(status int, users ...string) {
 	}
 }
 
-// restart counts from 0 again, and has before called from then on.
+// restart counts from 0 again, and calls before from then on.
 func (f *fakeCourier) restart(before func(n int)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -97,7 +97,7 @@ func (f *fakeCourier) count() int {
 	return f.requests
 }
 
-// program is the importer in a process of its own.
+// program is the importer in its own process.
 type program struct {
 	*exec.Cmd
 	started  chan struct{}
@@ -135,13 +135,13 @@ func (p *program) exit(t *testing.T) int {
 	return p.ProcessState.ExitCode()
 }
 
-// signal may be called from a request of the program, while it is being started.
+// signal may be called from a request of the program.
 func (p *program) signal(signal os.Signal) {
 	<-p.started
 	_ = p.Process.Signal(signal)
 }
 
-// exits runs the program, and fails the test unless the code is that.
+// exits runs the program and fails the test if it exits with another code.
 func (p *program) exits(t *testing.T, want int) {
 	t.Helper()
 	if got := p.exit(t); got != want {
@@ -172,8 +172,8 @@ func exists(path ...string) bool {
 	return err == nil
 }
 
-// outcome is a row as tests compare it.
-type outcome struct {
+// result is a row as tests compare it.
+type result struct {
 	Line    int
 	UserID  string
 	Profile string
@@ -181,8 +181,8 @@ type outcome struct {
 }
 
 // readAll reads a source to its end.
-func readAll(s source) ([]outcome, error) {
-	var all []outcome
+func readAll(s source) ([]result, error) {
+	var all []result
 	for {
 		r, err := s.next()
 		if err == io.EOF {
@@ -191,7 +191,7 @@ func readAll(s source) ([]outcome, error) {
 		if err != nil {
 			return all, err
 		}
-		o := outcome{Line: r.line, Reason: r.reason}
+		o := result{Line: r.line, Reason: r.reason}
 		if r.reason == "" {
 			o.UserID = r.userID
 			text, err := json.Marshal(r.profile)
@@ -204,8 +204,8 @@ func readAll(s source) ([]outcome, error) {
 	}
 }
 
-// readText reads a file of that name and text.
-func readText(t *testing.T, name, text string, options inputOptions) ([]outcome, *input, error) {
+// readText reads a file with that name and text.
+func readText(t *testing.T, name, text string, options inputOptions) ([]result, *input, error) {
 	t.Helper()
 	in, err := openInput(t.Context(), writeFile(t, t.TempDir(), name, text), nil, options)
 	if err != nil {
@@ -214,4 +214,25 @@ func readText(t *testing.T, name, text string, options inputOptions) ([]outcome,
 	t.Cleanup(in.close)
 	all, err := readAll(in)
 	return all, in, err
+}
+
+// sortedMembers returns results with the members of each profile in alphabetical
+// order.
+func sortedMembers(t *testing.T, results []result) []result {
+	t.Helper()
+	for i, r := range results {
+		if r.Profile == "" {
+			continue
+		}
+		var profile any
+		if err := json.Unmarshal([]byte(r.Profile), &profile); err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(profile)
+		if err != nil {
+			t.Fatal(err)
+		}
+		results[i].Profile = string(text)
+	}
+	return results
 }

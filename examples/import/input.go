@@ -3,13 +3,12 @@ package main
 import (
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strings"
 	"sync/atomic"
 
 	"golang.org/x/text/encoding"
@@ -22,19 +21,22 @@ type input struct {
 	source
 	name   string // for people
 	format string // csv or ndjson
-	size   int64  // of the file in bytes; 0 if that is not known
+	size   int64  // of the file in bytes; 0 if it is unknown
 	read   atomic.Int64
 	raw    io.ReadCloser
 }
 
-// inputOptions say how an input is read.
+// inputOptions are the flags that say how an input is read.
 type inputOptions struct {
-	encoding  string // as of the flag
+	encoding  string
 	emptyNull bool
+	id        string
+	columns   []mapping
+	nulls     []string
 }
 
 // openInput opens the file at path, or standard input for "-", and reads the
-// names of the columns.
+// column names.
 func openInput(ctx context.Context, path string, stdin *os.File, options inputOptions) (*input, error) {
 	in := &input{name: "standard input"}
 	file := stdin
@@ -57,7 +59,7 @@ func openInput(ctx context.Context, path string, stdin *os.File, options inputOp
 		} else {
 			in.raw = interruptible(ctx, file)
 		}
-		err = in.detect(path, options)
+		err = in.detect(options)
 	}
 	if err != nil {
 		in.close()
@@ -66,8 +68,8 @@ func openInput(ctx context.Context, path string, stdin *os.File, options inputOp
 	return in, nil
 }
 
-// interruptible returns a reader of a pipe or terminal. When ctx ends, reading
-// does, even if nothing comes out of the pipe.
+// interruptible returns a reader of a pipe or terminal. Reading ends with ctx,
+// even if nothing comes out of the pipe.
 func interruptible(ctx context.Context, file *os.File) io.ReadCloser {
 	r, w := io.Pipe()
 	go func() {
@@ -87,45 +89,49 @@ func (in *input) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// detect finds out what the file is, from its first bytes and its name.
-func (in *input) detect(path string, options inputOptions) error {
+// detect finds out what the file is from its first bytes.
+func (in *input) detect(options inputOptions) error {
 	r := bufio.NewReaderSize(in, 64<<10)
 	if begin, _ := r.Peek(2); bytes.Equal(begin, []byte{0x1f, 0x8b}) {
-		unzipped, err := gzip.NewReader(r)
+		unzipped, err := gunzip(r)
 		if err != nil {
 			return err
 		}
 		r = bufio.NewReaderSize(unzipped, 64<<10)
-		path = strings.TrimSuffix(path, ".gz")
+	}
+	if err := checkContainer(r, in.name); err != nil {
+		return err
 	}
 	text, hasMark, decoded, err := decode(r, options.encoding)
 	if err != nil {
 		return err
 	}
 	s := newScanner(text, maxRow)
-	switch strings.ToLower(filepath.Ext(path)) {
-	case ".csv", ".tsv":
+	ndjson, err := isNDJSON(s, in.name)
+	if err != nil {
+		return err
+	}
+	// Spreadsheets recognize UTF-8 by its mark only.
+	bom := hasMark || decoded
+	if !ndjson {
 		in.format = "csv"
-	case ".ndjson", ".jsonl":
-		in.format = "ndjson"
-	default:
-		if in.format, err = guessFormat(s); err != nil {
-			return err
-		}
+		in.source, err = newCSVSource(s, csvOptions{bom: bom, decoded: decoded,
+			emptyNull: options.emptyNull, id: options.id, columns: options.columns, nulls: options.nulls})
+		return err
 	}
-	if in.format == "ndjson" {
-		in.source = &ndjsonSource{scanner: s, bom: hasMark || decoded, decoded: decoded}
-		return nil
+	in.format = "ndjson"
+	if options.columns != nil || options.nulls != nil {
+		return errors.New("-column and -null are for CSV, and this is NDJSON: leave them out")
 	}
-	// Spreadsheets take a file for UTF-8 by its mark only.
-	in.source, err = newCSVSource(s, csvOptions{bom: hasMark || decoded, decoded: decoded, emptyNull: options.emptyNull})
-	return err
+	lines := &ndjsonSource{scanner: s, bom: bom, decoded: decoded, id: options.id}
+	in.source = lines
+	return lines.checkForm()
 }
 
-// decode returns the text of r as UTF-8, and without a byte order mark. Text
-// that is UTF-8 by then is not touched: a decoder would hide what is broken in it.
+// decode returns the text of r as UTF-8 without a byte order mark. It does not
+// touch what is UTF-8 already: a decoder would hide what is broken in it.
 func decode(r *bufio.Reader, name string) (text io.Reader, hasMark, decoded bool, err error) {
-	// What is there after four bytes: more may be long in coming from a pipe.
+	// What is there after four bytes: more may take long to come from a pipe.
 	if _, err := r.Peek(4); err != nil && err != io.EOF {
 		return nil, false, false, err
 	}
@@ -141,7 +147,7 @@ func decode(r *bufio.Reader, name string) (text io.Reader, hasMark, decoded bool
 		enc, mark = unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM), 2
 	case name != "":
 		if enc, err = htmlindex.Get(name); err != nil {
-			return nil, false, false, fmt.Errorf("-encoding %q is not known: use a name of the WHATWG encoding standard, such as windows-1252", name)
+			return nil, false, false, fmt.Errorf("-encoding %q is unknown: use a name of the WHATWG encoding standard, such as windows-1252", name)
 		}
 		if canonical, _ := htmlindex.Name(enc); canonical == "utf-8" {
 			enc = nil
@@ -156,8 +162,8 @@ func decode(r *bufio.Reader, name string) (text io.Reader, hasMark, decoded bool
 	return enc.NewDecoder().Reader(r), mark > 0, true, nil
 }
 
-// guessUTF16 recognises UTF-16 without a mark: it is the one encoding in which a
-// text that is ASCII for the most part has a NUL in every other byte.
+// guessUTF16 recognizes UTF-16 without a mark: it is the one encoding in which a
+// mostly ASCII text has a NUL in every other byte.
 func guessUTF16(begin []byte) encoding.Encoding {
 	var nuls [2]int
 	for i, b := range begin {
@@ -173,17 +179,4 @@ func guessUTF16(begin []byte) encoding.Encoding {
 		return unicode.UTF16(unicode.BigEndian, unicode.IgnoreBOM)
 	}
 	return nil
-}
-
-// guessFormat tells lines of JSON from lines of cells.
-func guessFormat(s *scanner) (string, error) {
-	for !s.eof && !s.full() && len(bytes.TrimSpace(s.data())) == 0 {
-		if err := s.more(); err != nil {
-			return "", err
-		}
-	}
-	if bytes.HasPrefix(bytes.TrimSpace(s.data()), []byte{'{'}) {
-		return "ndjson", nil
-	}
-	return "csv", nil
 }

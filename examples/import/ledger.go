@@ -10,9 +10,9 @@ import (
 	"time"
 )
 
-// How far reading may be ahead of the first row that is not settled. It bounds
-// memory and the size of a checkpoint. Up to there, a user whose row takes long
-// does not stop the others.
+// How far reading may be ahead of the first row that is not settled. This limits
+// memory and the size of a checkpoint, and how long one slow user can hold up the
+// others.
 const (
 	maxAhead      = 16384    // rows
 	maxAheadBytes = 64 << 20 // of memory
@@ -20,44 +20,44 @@ const (
 
 const (
 	saveEvery  = time.Second
-	claimAhead = 256 // rows, at the least
-	// maxTroubles is how many rows in a row may fail without an answer that is
-	// about the row, before it is taken for an outage.
+	claimAhead = 256 // rows, at least
+	// maxTroubles is how many rows in a row may fail for reasons other than the row
+	// before the import stops because of an outage.
 	maxTroubles = 50
 )
 
-// ledger holds the rows that were read and not yet written off, in the order of
-// the input. A row is written off when it and all before it are settled: it is
-// counted and, if it is rejected, goes to the file of rejects. So that file is in
-// the order of the input, however often an import was killed.
+// ledger holds the rows that were read and not yet written off, in input order. A
+// row is written off when it and all rows before it are settled: it is counted
+// and, if it was rejected, written to the file of rejects. So that file is in
+// input order, however often an import was killed.
 //
-// In a checkpoint, the settled rows of one user are always the first ones of that
-// user: MergeAll sends a row only when the outcome of the user's row before it is
-// known; and an outcome that leaves its row unsettled is either a trouble, which
-// is settled before any later row that gets an answer, or it says that nothing
-// more is sent. So a row that is sent again is followed by all later rows of its
-// user, and the profile ends as if each row had been sent once.
+// In a checkpoint, the settled rows of a user always come before the unsettled
+// ones: MergeAll sends a row only after the outcome of the user's previous row. If
+// that outcome leaves its row unsettled, it is either a trouble, which is settled
+// before any later row that gets a response, or nothing more is sent. So when a
+// row is sent again, all later rows of its user follow, and the profile ends as if
+// each row had been sent once.
 type ledger struct {
 	file    *checkpointFile // nil if nothing is kept
-	rejects *rejects        // nil as well
+	rejects *rejects        // nil in the same case
 	reject  func(o original, reason string) error
 	stop    func(error) // ends the run
 
 	mu    sync.Mutex
 	room  sync.Cond
 	state checkpoint
-	sum   [sha256.Size]byte // of the rows that were written off
+	sum   [sha256.Size]byte // of the rows written off
 
 	rows    []*entry // read and not written off
 	bytes   int      // of memory for these
-	read    int      // rows, those written off included
+	read    int      // rows, including those written off
 	sent    int      // rows given to MergeAll
 	pending map[int]*entry
 	claimed int // rows below may have been sent by an earlier run
 
-	troubles []*entry // failed, without an answer about the row
-	answered bool     // there was an answer about a row
-	unsure   int      // rows below may have been sent, for a clean end
+	troubles []*entry // failed for reasons other than the row
+	reached  bool     // Courier merged or refused a row
+	unsure   int      // rows below may have been sent, after a clean stop
 
 	saved   time.Time
 	savedAt int // of read
@@ -73,7 +73,7 @@ type entry struct {
 	sum     [sha256.Size]byte
 	settled bool
 	merged  bool
-	known   bool   // by sending it, so that a checkpoint has to hold what came of it
+	known   bool   // by sending it, so that a checkpoint has to hold its outcome
 	reason  string // if it is rejected
 }
 
@@ -85,14 +85,14 @@ func newLedger(state checkpoint, sum [sha256.Size]byte) *ledger {
 	return l
 }
 
-// add adds the next row, as soon as there is room. It reports whether there was,
-// before ctx ended. A row that is not settled has to be given to MergeAll next.
+// add adds the next row as soon as there is room. It returns false if ctx ended
+// before. A row that is not settled has to be given to MergeAll next.
 func (l *ledger) add(ctx context.Context, e *entry) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for ctx.Err() == nil && len(l.rows) > 0 && (len(l.rows) >= maxAhead || l.bytes+e.size > maxAheadBytes) {
 		if len(l.pending) == 0 {
-			l.resolve() // no outcome will do it
+			l.resolve() // because no outcome will
 			continue
 		}
 		l.room.Wait()
@@ -101,7 +101,7 @@ func (l *ledger) add(ctx context.Context, e *entry) bool {
 		return false
 	}
 	if l.read >= l.state.Claimed {
-		l.save() // at the latest now
+		l.save() // before more rows than claimed are sent
 	}
 	e.number = l.read
 	l.read++
@@ -113,14 +113,14 @@ func (l *ledger) add(ctx context.Context, e *entry) bool {
 		return !l.failed
 	}
 	if e.number < l.claimed {
-		l.state.SentAgain++
+		l.state.Resent++
 	}
 	l.pending[l.sent] = e
 	l.sent++
 	return !l.failed
 }
 
-// outcome takes note of what came of the row that MergeAll has under that index.
+// outcome records the outcome that MergeAll has under that index.
 func (l *ledger) outcome(index int, err error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -128,7 +128,7 @@ func (l *ledger) outcome(index int, err error) {
 	delete(l.pending, index)
 	switch kind := classify(err); kind {
 	case merged, refused:
-		l.answered = true
+		l.reached = true
 		l.resolve()
 		e.merged, e.known = kind == merged, true
 		l.settle(e, reasonOf(err))
@@ -154,12 +154,12 @@ func (l *ledger) outcome(index int, err error) {
 	}
 }
 
-// resolve rejects the rows in trouble, if others got an answer.
+// resolve rejects the rows in trouble if Courier could be reached for others.
 func (l *ledger) resolve() {
 	if len(l.troubles) == 0 {
 		return
 	}
-	if !l.answered {
+	if !l.reached {
 		l.stop(errors.New("Courier cannot be reached: " + l.troubles[0].reason))
 		return
 	}
@@ -183,7 +183,7 @@ func (l *ledger) count(e *entry) {
 	}
 }
 
-// writeOff writes the first rows off.
+// writeOff writes off the settled rows at the beginning.
 func (l *ledger) writeOff() {
 	for len(l.rows) > 0 && l.rows[0].settled && !l.failed {
 		e := l.rows[0]
@@ -220,11 +220,11 @@ func (l *ledger) beginRejects() {
 	l.save()
 }
 
-// fail ends the run, because nothing more can be kept. What the checkpoint says
+// fail ends the run, because progress cannot be saved any more. The checkpoint
 // stays true.
 func (l *ledger) fail(err error) {
 	l.failed = true
-	l.stop(fmt.Errorf("progress cannot be kept: %w", err))
+	l.stop(fmt.Errorf("progress cannot be saved: %w", err))
 }
 
 // save writes the checkpoint.
@@ -234,9 +234,9 @@ func (l *ledger) save() {
 	l.write(max(0, min(l.claimed, l.state.Claimed)-l.read))
 }
 
-// write writes the checkpoint, with so many more rows as sent again: those that
-// may be before the next one is written.
-func (l *ledger) write(sentAgain int) {
+// write writes the checkpoint. It counts as many more rows as resent, because they
+// may be before the next checkpoint.
+func (l *ledger) write(resent int) {
 	if l.file == nil || l.failed {
 		return
 	}
@@ -246,7 +246,7 @@ func (l *ledger) write(sentAgain int) {
 	}
 	c := l.state
 	c.Claimed = max(c.Claimed, l.claimed)
-	c.SentAgain += sentAgain
+	c.Resent += resent
 	c.RejectsSize, c.RejectsSum = l.rejects.size, l.rejects.sum()
 	c.Through, c.Settled = c.Rows, nil
 	sum := l.sum
@@ -257,7 +257,7 @@ func (l *ledger) write(sentAgain int) {
 		}
 	}
 	c.Sum = hex.EncodeToString(sum[:])
-	// What an earlier run settled stays so, also before it is read again.
+	// What an earlier run settled stays settled, even before it is read again.
 	for _, row := range l.state.Settled {
 		if row.Row >= l.read {
 			c.Settled = append(c.Settled, row)
@@ -269,8 +269,8 @@ func (l *ledger) write(sentAgain int) {
 	}
 }
 
-// close settles what can be settled, and keeps what is to be done. It reports
-// whether all is done.
+// close settles what can be settled and saves the rest for the next run. It
+// reports whether all rows are settled.
 func (l *ledger) close(ctx context.Context) (finished bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -299,14 +299,14 @@ func (l *ledger) close(ctx context.Context) (finished bool) {
 	return finished && err == nil
 }
 
-// wake has add look whether the run has ended.
+// wake makes add check whether the run has ended.
 func (l *ledger) wake() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.room.Broadcast()
 }
 
-// counts are how far the import has come.
+// counts is the progress for display.
 type counts struct{ done, rejected int }
 
 func (l *ledger) progress() counts {

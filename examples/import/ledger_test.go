@@ -19,13 +19,14 @@ import (
 
 var (
 	errLost    = &courier.ConnectionError{Operation: "merge profile", Attempts: 4, Err: errors.New("lost")}
-	errUnsent  = &courier.ConnectionError{Operation: "merge profile", Err: errStopped}
+	errUnsent  = errors.Join(courier.ErrNotSent, errStopped)
+	errAfter   = errors.Join(courier.ErrNotSent, errKey) // pulled, and not sent after the wrong key
 	errRefused = &courier.InvalidRequestError{APIError: courier.APIError{Operation: "merge profile", StatusCode: 400, Message: "bad"}}
 	errInvalid = &courier.ValidationError{Field: "userID", Reason: "bad"}
 	errKey     = &courier.AuthenticationError{APIError: courier.APIError{Operation: "merge profile", StatusCode: 401}}
 )
 
-// testLedger is a ledger without files. It lists rejected rows, and its end.
+// testLedger is a ledger without files. It lists rejected rows; ctx ends with it.
 type testLedger struct {
 	*ledger
 	ctx      context.Context
@@ -46,7 +47,7 @@ func newTestLedger(t *testing.T) *testLedger {
 	return l
 }
 
-// rows adds rows to be sent, or rejected ones.
+// addRows adds rows to be sent, or rejected ones.
 func (l *testLedger) addRows(t *testing.T, n int, reason string) {
 	t.Helper()
 	for range n {
@@ -57,6 +58,7 @@ func (l *testLedger) addRows(t *testing.T, n int, reason string) {
 }
 
 func TestRejectsAreInTheOrderOfTheInput(t *testing.T) {
+	t.Parallel()
 	l := newTestLedger(t)
 	l.addRows(t, 1, "")
 	l.addRows(t, 1, "early")
@@ -77,21 +79,21 @@ func TestRejectsAreInTheOrderOfTheInput(t *testing.T) {
 }
 
 func TestTroubles(t *testing.T) {
-	const reason = "no answer in 4 attempt(s): *errors.errorString"
+	t.Parallel()
 	for _, test := range []struct {
 		name     string
 		outcomes []error
 		rejected int
 		stopped  bool
 	}{
-		{"an answer follows", []error{errLost, errLost, nil}, 2, false},
-		{"an answer came before", []error{nil, errLost, errLost}, 2, false},
-		{"a refusal is an answer", []error{errRefused, errLost}, 2, false},
-		{"no answer at all", []error{errLost, errLost}, 0, true},
-		{"what was not sent is no answer", []error{errLost, errInvalid}, 0, true},
+		{"a response follows", []error{errLost, errLost, nil}, 2, false},
+		{"a response came before", []error{nil, errLost, errLost}, 2, false},
+		{"a refusal is a response", []error{errRefused, errLost}, 2, false},
+		{"no response at all", []error{errLost, errLost}, 0, true},
+		{"what was not sent got no response", []error{errLost, errInvalid}, 0, true},
 		{"an outage", append([]error{nil}, repeat(errLost, maxTroubles)...), 0, true},
 		{"nearly an outage", append(repeat(errLost, maxTroubles-1), nil), maxTroubles - 1, false},
-		{"the wrong key", []error{nil, errKey, errKey}, 0, true},
+		{"the wrong key", []error{nil, errKey, errAfter}, 0, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			l := newTestLedger(t)
@@ -111,7 +113,7 @@ func TestTroubles(t *testing.T) {
 	l.addRows(t, 2, "")
 	l.outcome(0, errLost)
 	l.outcome(1, nil)
-	if diff := cmp.Diff([]string{"1 " + reason}, l.rejected); diff != "" {
+	if diff := cmp.Diff([]string{"1 " + reasonOf(errLost)}, l.rejected); diff != "" {
 		t.Errorf("-want +got\n%s", diff)
 	}
 }
@@ -124,6 +126,7 @@ func repeat(err error, n int) (all []error) {
 }
 
 func TestReadingWaitsForTheFirstRow(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name string
 		size int
@@ -165,13 +168,14 @@ func TestReadingWaitsForTheFirstRow(t *testing.T) {
 	}
 }
 
-// TestTroubleDoesNotBlock has a row in trouble, and behind it more rejected rows
+// TestTroubleDoesNotBlock has a row in trouble, and after it more rejected rows
 // than there is room for, so that no outcome will come.
 func TestTroubleDoesNotBlock(t *testing.T) {
-	for _, answered := range []bool{true, false} {
+	t.Parallel()
+	for _, reached := range []bool{true, false} {
 		l := newTestLedger(t)
 		l.addRows(t, 2, "")
-		if answered {
+		if reached {
 			l.outcome(1, nil)
 		} else {
 			l.outcome(1, errLost)
@@ -181,13 +185,14 @@ func TestTroubleDoesNotBlock(t *testing.T) {
 		for range maxAhead + 1 {
 			all = all && l.add(l.ctx, &entry{settled: true, reason: "bad"})
 		}
-		if all != answered || (context.Cause(l.ctx) == nil) != answered {
-			t.Errorf("answered %v: added all: %v, ended by %v", answered, all, context.Cause(l.ctx))
+		if all != reached || (context.Cause(l.ctx) == nil) != reached {
+			t.Errorf("reached %v: added all: %v, ended by %v", reached, all, context.Cause(l.ctx))
 		}
 	}
 }
 
 func TestRejectsThatCannotBeWrittenEndTheRun(t *testing.T) {
+	t.Parallel()
 	l := newTestLedger(t)
 	full := errors.New("the disk is full")
 	l.reject = func(original, string) error { return full }
@@ -201,10 +206,11 @@ func TestRejectsThatCannotBeWrittenEndTheRun(t *testing.T) {
 	}
 }
 
-// TestSettledRowsOfAUserAreItsFirst draws outcomes as MergeAll gives them, of
-// each user in order, and stops at any time: in the checkpoint, no row of a user
-// is settled behind one that is not.
+// TestSettledRowsOfAUserAreItsFirst draws outcomes as MergeAll gives them, in order
+// for each user, and stops at any time: in the checkpoint, no row of a user is
+// settled after one that is not.
 func TestSettledRowsOfAUserAreItsFirst(t *testing.T) {
+	t.Parallel()
 	for seed := range uint64(300) {
 		random := rand.New(rand.NewPCG(seed, 0))
 		l := newTestLedger(t)
@@ -259,7 +265,7 @@ func TestSettledRowsOfAUserAreItsFirst(t *testing.T) {
 	}
 }
 
-// resumedLedger is a ledger that goes on with a checkpoint in folder.
+// resumedLedger is a ledger that resumes from a checkpoint in folder.
 func resumedLedger(t *testing.T, folder string) *testLedger {
 	t.Helper()
 	file, err := openCheckpoint(filepath.Join(folder, "c.json"))
@@ -284,6 +290,7 @@ func resumedLedger(t *testing.T, folder string) *testLedger {
 // TestCheckpointKeepsWhatWasSettledBefore ends a resumed run before it has added
 // all rows that the checkpoint knows.
 func TestCheckpointKeepsWhatWasSettledBefore(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	want := checkpoint{Version: checkpointVersion, Through: 5, Sum: "sum", Settled: []settledRow{{Row: 2, Merged: true}, {Row: 4, Reason: "bad"}}}
 	text, err := json.Marshal(want)
@@ -313,12 +320,13 @@ func TestCheckpointKeepsWhatWasSettledBefore(t *testing.T) {
 	}
 }
 
-// TestSentAgain sends rows in runs that are killed, and in one that is not: the
-// number of those that were sent again is no less than that.
-func TestSentAgain(t *testing.T) {
+// TestResent sends rows in runs that are killed, and in one that is not: the
+// number of resent rows is not too low.
+func TestResent(t *testing.T) {
+	t.Parallel()
 	folder := t.TempDir()
 	const rows, some = 3000, 10
-	for range 2 { // killed: nothing is kept but what is kept by then
+	for range 2 { // killed: only what is saved by then is left
 		l := resumedLedger(t, folder)
 		l.addRows(t, rows, "")
 		l.file.close()
@@ -331,14 +339,15 @@ func TestSentAgain(t *testing.T) {
 	l.file.close()
 	l = resumedLedger(t, folder)
 	l.addRows(t, rows, "")
-	if want := rows + some + rows; l.state.SentAgain < want {
-		t.Errorf("%d rows were sent again, at the most, want %d", l.state.SentAgain, want)
+	if want := rows + some + rows; l.state.Resent < want {
+		t.Errorf("%d rows were resent, at most, want %d", l.state.Resent, want)
 	}
 }
 
-// TestCheckpointComesBeforeRejects has rejected rows only: a file of rejects
-// that no checkpoint tells of would be taken for that of another import.
+// TestCheckpointComesBeforeRejects has rejected rows only: a file of rejects that
+// no checkpoint mentions would be taken for that of another import.
 func TestCheckpointComesBeforeRejects(t *testing.T) {
+	t.Parallel()
 	l := newTestLedger(t)
 	folder := t.TempDir()
 	file, err := openCheckpoint(filepath.Join(folder, "c.json"))

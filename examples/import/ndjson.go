@@ -12,18 +12,20 @@ import (
 	"unicode/utf8"
 
 	courier "github.com/courier-profiles/courier-go"
+	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ndjsonSource reads a JSON object a line:
+// ndjsonSource reads a JSON object on each line:
 //
 //	{"user_id": "user-1", "profile": {"email": "user@example.com"}}
 //
-// A rejected one has its line number and the reason as further members. A line
-// that is no such object is in a member named text, or base64 if it is not
-// UTF-8. Both are read again without them.
+// A rejected one has its line number and the reason as further keys. A line that
+// is no such object is in a key named text, or base64 if it is not UTF-8. Both
+// are read again without them.
 type ndjsonSource struct {
 	*scanner
-	bom, decoded bool // as of csvSource
+	bom, decoded bool   // as in csvOptions
+	id           string // the key of the user ID, as the -id flag says
 }
 
 func (s *ndjsonSource) next() (row, error) {
@@ -52,75 +54,174 @@ func (s *ndjsonSource) next() (row, error) {
 	}
 }
 
-// parse reads the update that is in the row's text, or gives it a reason.
+// parse reads the update in the row's text, or gives the row a reason.
 func (s *ndjsonSource) parse(r *row) {
 	var (
-		members []member
-		err     error
+		pairs []pair
+		err   error
 	)
 	for isWrapped := true; isWrapped; {
-		switch {
-		case !utf8.ValidString(r.text):
-			r.reason = notUTF8
-			return
-		case s.decoded && strings.ContainsRune(r.text, utf8.RuneError):
-			r.reason = brokenText
+		if r.reason = s.checkText(r.text); r.reason != "" {
 			return
 		}
-		if members, err = readMembers(r.text); err != nil {
+		if pairs, err = readPairs(r.text); err != nil {
 			r.reason = "the line is not a JSON object: " + err.Error()
 			return
 		}
 		var inner string
-		if inner, isWrapped = unwrap(members); isWrapped {
+		if inner, isWrapped = unwrap(pairs); isWrapped {
 			r.text = inner
 		}
 	}
-	r.userID, r.profile, r.reason = readUpdate(members)
+	if r.userID, r.profile, r.reason = s.readUpdate(pairs); r.reason == "" {
+		r.reason = checkID(r.userID)
+	}
 }
 
-func readUpdate(members []member) (userID string, profile courier.Profile, problem string) {
-	fail := func(problem string) (string, courier.Profile, string) { return "", courier.Profile{}, problem }
-	var hasID, hasProfile bool
-	for _, m := range members {
-		switch m.key {
-		case "id", "user_id":
+func (s *ndjsonSource) checkText(text string) (problem string) {
+	switch {
+	case !utf8.ValidString(text):
+		return notUTF8
+	case s.decoded && strings.ContainsRune(text, utf8.RuneError):
+		return brokenText
+	}
+	return ""
+}
+
+func (s *ndjsonSource) readUpdate(pairs []pair) (userID string, profile *courier.Profile, problem string) {
+	fail := func(problem string) (string, *courier.Profile, string) { return "", nil, problem }
+	hasID := false
+	for _, p := range pairs {
+		switch {
+		case s.isID(p.key):
 			if hasID {
-				return fail("the user id is there twice")
+				return fail("the user ID is there twice")
 			}
-			if m.value[0] != '"' || json.Unmarshal(m.value, &userID) != nil {
-				return fail(m.key + " has to be a string")
+			if userID, hasID = readID(p.value); !hasID {
+				return fail(p.key + " has to be a string or an integer")
 			}
-			hasID = true
-		case "profile":
-			if hasProfile {
+		case p.key == "profile":
+			if profile != nil {
 				return fail("profile is there twice")
 			}
-			if m.value[0] != '{' {
+			if p.value[0] != '{' {
 				return fail("profile has to be an object")
 			}
-			if err := json.Unmarshal(m.value, &profile); err != nil {
+			profile = new(courier.Profile)
+			if err := json.Unmarshal(p.value, profile); err != nil {
 				return fail("profile: " + strings.TrimPrefix(err.Error(), "courier: "))
 			}
-			hasProfile = true
-		case "line", "reason":
+		case p.key == "line" || p.key == "reason":
 		default:
-			return fail(fmt.Sprintf("there is a member %.40q: only user_id and profile are imported", m.key))
+			return fail(fmt.Sprintf("there is a member %.40q: only %s and profile are imported", p.key, s.idKey()))
 		}
 	}
-	if problem := checkID(userID); problem != "" {
-		return fail(problem)
-	}
-	if !hasProfile {
+	switch {
+	case !hasID:
+		return fail(noID)
+	case profile == nil:
 		return fail("there is no profile")
 	}
 	return userID, profile, ""
 }
 
+func (s *ndjsonSource) idKey() string {
+	if s.id != "" {
+		return s.id
+	}
+	return "user_id"
+}
+
+func (s *ndjsonSource) isID(key string) bool {
+	if s.id != "" {
+		return key == s.id
+	}
+	return isID(key)
+}
+
+// readID returns a string, or the digits of an integer.
+func readID(value json.RawMessage) (id string, ok bool) {
+	if value[0] == '"' {
+		return id, json.Unmarshal(value, &id) == nil
+	}
+	isInteger := len(bytes.Trim(bytes.TrimPrefix(value, []byte{'-'}), "0123456789")) == 0
+	return string(value), isInteger
+}
+
+// formLines is how many lines may have another form before the file is refused.
+const formLines = 100
+
+// checkForm refuses a file whose first lines all have another form than that of an
+// update. It takes nothing.
+func (s *ndjsonSource) checkForm() error {
+	var first error
+	offset, number := 0, s.line
+	for n := 0; n < formLines; number++ {
+		line, err := s.lineAt(offset)
+		if err != nil {
+			return err
+		}
+		if line == nil { // too long, and not looked at
+			return nil
+		}
+		if len(line) == 0 {
+			break
+		}
+		offset += len(line)
+		text := string(trimLineEnd(line))
+		if isBlank(text) {
+			continue
+		}
+		n++
+		problem, flat := s.form(text)
+		if problem == "" {
+			return nil
+		}
+		if first == nil {
+			first = fmt.Errorf("line %d: %s. Each line has to be {%q: \"…\", \"profile\": {…}}", number, problem, s.idKey())
+			if flat != "" {
+				first = fmt.Errorf("%w, which jq makes of this: jq -c '{%s: .%s, profile: del(.%[3]s)}'", first, s.idKey(), flat)
+			}
+		}
+	}
+	return first
+}
+
+// form returns what is wrong with the form of a line. flat is the key of the user
+// ID in an object whose other members seem to be those of the profile.
+func (s *ndjsonSource) form(text string) (problem, flat string) {
+	if s.checkText(text) != "" {
+		return "", "" // the text may be broken in this line only
+	}
+	pairs, err := readPairs(text)
+	if err != nil {
+		return "it is not a JSON object: " + err.Error(), ""
+	}
+	has := func(key string) bool {
+		return slices.ContainsFunc(pairs, func(p pair) bool { return p.key == key })
+	}
+	if has("line") && has("reason") {
+		return "", "" // of a file of rejects
+	}
+	if _, isWrapped := unwrap(pairs); isWrapped {
+		return "", ""
+	}
+	_, _, problem = s.readUpdate(pairs)
+	if i := slices.IndexFunc(pairs, func(p pair) bool { return s.isID(p.key) && isPlainKey(p.key) }); i >= 0 && !has("profile") {
+		flat = pairs[i].key
+	}
+	return problem, flat
+}
+
+// isPlainKey reports whether jq takes .key without quotes.
+func isPlainKey(key string) bool {
+	return !strings.ContainsFunc(key, func(r rune) bool { return r >= utf8.RuneSelf || r != '_' && !isAlphanumeric(byte(r)) })
+}
+
 func (s *ndjsonSource) notes() []string { return nil }
 
-// header is a byte order mark where -encoding may be set, which is not that of a
-// file of rejects.
+// header is a byte order mark where -encoding may be set, because a file of
+// rejects is always UTF-8.
 func (s *ndjsonSource) header() string {
 	if s.bom {
 		return byteOrderMark
@@ -129,47 +230,47 @@ func (s *ndjsonSource) header() string {
 }
 
 func (s *ndjsonSource) reject(o original, reason string) string {
-	var members []member
-	switch own, err := readMembers(o.text); {
+	var pairs []pair
+	switch own, err := readPairs(o.text); {
 	case o.text == "": // it was too long
 	case !utf8.ValidString(o.text):
-		members = []member{{"base64", quoteJSON(base64.StdEncoding.EncodeToString([]byte(o.text)))}}
+		pairs = []pair{{"base64", quoteJSON(base64.StdEncoding.EncodeToString([]byte(o.text)))}}
 	case err != nil, slices.ContainsFunc(own, isBroken):
-		members = []member{{"text", quoteJSON(o.text)}}
+		pairs = []pair{{"text", quoteJSON(o.text)}}
 	default:
-		members = slices.DeleteFunc(own, func(m member) bool { return m.key == "line" || m.key == "reason" })
+		pairs = slices.DeleteFunc(own, func(p pair) bool { return p.key == "line" || p.key == "reason" })
 	}
-	members = append(members, member{"line", fmt.Append(nil, o.line)}, member{"reason", quoteJSON(reason)})
+	pairs = append(pairs, pair{"line", fmt.Append(nil, o.line)}, pair{"reason", quoteJSON(reason)})
 	var b strings.Builder
-	for i, m := range members {
+	for i, p := range pairs {
 		b.WriteByte("{,"[min(i, 1)])
-		b.Write(quoteJSON(m.key))
+		b.Write(quoteJSON(p.key))
 		b.WriteByte(':')
-		b.Write(m.value)
+		b.Write(p.value)
 	}
 	b.WriteString("}\n")
 	return b.String()
 }
 
-// isBroken reports whether the key could not be written again as it was: half of
-// a surrogate pair, "\ud800", is U+FFFD by now.
-func isBroken(m member) bool { return strings.ContainsRune(m.key, utf8.RuneError) }
+// isBroken reports whether the key could not be written as it was read: half of a
+// surrogate pair, "\ud800", became U+FFFD.
+func isBroken(p pair) bool { return strings.ContainsRune(p.key, utf8.RuneError) }
 
-// unwrap returns the line that reject has put into an object's text or base64,
-// if the object is one of those.
-func unwrap(members []member) (line string, ok bool) {
-	for _, m := range members {
-		switch m.key {
+// unwrap returns the line that reject put into an object's text or base64, if the
+// object is one of those.
+func unwrap(pairs []pair) (line string, ok bool) {
+	for _, p := range pairs {
+		switch p.key {
 		case "line", "reason":
 			continue
 		case "text", "base64":
 		default:
 			return "", false
 		}
-		if line != "" || json.Unmarshal(m.value, &line) != nil {
+		if line != "" || json.Unmarshal(p.value, &line) != nil {
 			return "", false
 		}
-		if m.key == "base64" {
+		if p.key == "base64" {
 			decoded, err := base64.StdEncoding.DecodeString(line)
 			if err != nil {
 				return "", false
@@ -180,50 +281,48 @@ func unwrap(members []member) (line string, ok bool) {
 	return line, line != ""
 }
 
-// member is one of an object's, its value as it was written.
-type member struct {
+// pair is a key of an object, and its value as it was written.
+type pair struct {
 	key   string
 	value json.RawMessage
 }
 
-// readMembers reads an object's members, in their order. It keeps those that are
-// there twice, which encoding/json would not.
-func readMembers(line string) ([]member, error) {
-	decoder := json.NewDecoder(strings.NewReader(line))
-	if token, err := decoder.Token(); err != nil {
-		return nil, jsonProblem(err)
-	} else if token != json.Delim('{') {
+// readPairs reads an object in its own order. Unlike Unmarshal, it keeps keys that
+// are there twice.
+func readPairs(line string) ([]pair, error) {
+	decoder := jsontext.NewDecoder(strings.NewReader(line), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if decoder.PeekKind() != '{' {
 		return nil, errors.New("it does not begin with {")
 	}
-	var members []member
-	for decoder.More() {
-		key, err := decoder.Token()
-		if err != nil {
-			return nil, jsonProblem(err)
+	_, err := decoder.ReadToken()
+	var pairs []pair
+	for err == nil && decoder.PeekKind() == '"' {
+		var key jsontext.Token
+		if key, err = decoder.ReadToken(); err != nil {
+			break
 		}
-		m := member{key: key.(string)} // or Token would have failed
-		if err := decoder.Decode(&m.value); err != nil {
-			return nil, jsonProblem(err)
-		}
-		members = append(members, m)
+		p := pair{key: key.String()}
+		var value jsontext.Value
+		value, err = decoder.ReadValue()
+		p.value = json.RawMessage(value.Clone())
+		pairs = append(pairs, p)
 	}
-	if _, err := decoder.Token(); err != nil {
-		return nil, jsonProblem(err)
+	if err == nil {
+		_, err = decoder.ReadToken() // the closing }
 	}
-	if _, err := decoder.Token(); err != io.EOF {
-		return nil, errors.New("something comes behind its closing }")
+	switch {
+	case errors.Is(err, io.ErrUnexpectedEOF):
+		return nil, errors.New("it ends too early")
+	case err != nil:
+		return nil, errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
 	}
-	return members, nil
+	if _, err := decoder.ReadToken(); err != io.EOF {
+		return nil, errors.New("there is more after its closing }")
+	}
+	return pairs, nil
 }
 
-func jsonProblem(err error) error {
-	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return errors.New("it ends too early")
-	}
-	return err
-}
-
-// quoteJSON writes a string that is UTF-8 as JSON, and escapes only what it must.
+// quoteJSON writes valid UTF-8 as JSON, and escapes only what it must.
 func quoteJSON(text string) []byte {
 	var b bytes.Buffer
 	encoder := json.NewEncoder(&b)

@@ -14,10 +14,10 @@ type outcomeKind int
 
 const (
 	merged  outcomeKind = iota
-	refused             // the row is at fault, says Courier
-	invalid             // the row is at fault, says the client, and was not sent
-	trouble             // the row is not at fault, and retries were in vain
-	denied              // the API key is at fault: nothing more is sent
+	refused             // by Courier, because of the row
+	invalid             // refused by the client, because of the row
+	trouble             // failed after all retries, not because of the row
+	denied              // the API key is wrong: nothing more is sent
 	ended               // the import is being stopped
 )
 
@@ -45,15 +45,17 @@ func classify(err error) outcomeKind {
 	return trouble
 }
 
-// attempts returns how many requests an outcome took, at the least.
+// attempts returns how many requests an outcome took, at least.
 func attempts(err error) int {
 	var (
-		answer *courier.APIError
-		lost   *courier.ConnectionError
+		response *courier.APIError
+		lost     *courier.ConnectionError
 	)
 	switch {
-	case errors.As(err, &answer):
-		return answer.Attempts
+	case errors.Is(err, courier.ErrNotSent):
+		return 0
+	case errors.As(err, &response):
+		return response.Attempts
 	case errors.As(err, &lost):
 		return lost.Attempts
 	}

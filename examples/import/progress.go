@@ -12,7 +12,7 @@ import (
 	"golang.org/x/text/message"
 )
 
-// How often progress is shown: as a bar on a terminal, elsewhere as lines.
+// How often progress is shown: as a bar on a terminal, as lines elsewhere.
 const (
 	barEvery  = 200 * time.Millisecond
 	lineEvery = 5 * time.Second
@@ -20,7 +20,7 @@ const (
 
 const barWidth = 10 // in characters
 
-// progress shows how far an import has come, from a goroutine of its own.
+// progress shows the progress of an import, on its own goroutine.
 type progress struct {
 	out    *os.File
 	in     *input
@@ -28,9 +28,9 @@ type progress struct {
 	gate   *gate
 
 	started time.Time
-	before  int64 // bytes that were read by then
+	before  int64 // bytes read before that
 
-	mu  sync.Mutex // of what is printed
+	mu  sync.Mutex // guards out
 	bar *progressbar.ProgressBar
 
 	end   chan struct{}
@@ -45,7 +45,7 @@ func startProgress(out *os.File, in *input, l *ledger, g *gate) *progress {
 		every = barEvery
 		total := in.size
 		if total == 0 {
-			total = -1 // not known
+			total = -1 // unknown
 		}
 		p.bar = progressbar.NewOptions64(total,
 			progressbar.OptionSetWriter(out),
@@ -86,16 +86,16 @@ func (p *progress) show() {
 		fmt.Fprintf(p.out, "%s: %s%s\n", p.in.name, percent, text)
 		return
 	}
-	// A line that wraps could not be cleared.
+	// A line that wraps cannot be cleared.
 	if width, _, err := term.GetSize(int(p.out.Fd())); err == nil {
 		text = text[:min(len(text), max(width-barWidth-len("  100% || "), 0))]
 	}
 	p.bar.Describe(text)
-	// Not to the end: the bar would finish while requests are in flight.
+	// Not to the end: that would finish the bar while requests are in flight.
 	_ = p.bar.Set64(min(read, max(p.in.size-1, 0)))
 }
 
-// text is what is shown of the progress, such as
+// text returns a line such as
 //
 //	451,234 rows, 5,210/s, 1m46s left, 3 retries, 2 rejected
 func (p *progress) text(now counts, read int64, took time.Duration) string {

@@ -8,6 +8,7 @@ import (
 )
 
 func TestProgressText(t *testing.T) {
+	t.Parallel()
 	for _, test := range []struct {
 		name               string
 		size, before, read int64

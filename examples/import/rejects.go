@@ -12,12 +12,12 @@ import (
 	"path/filepath"
 )
 
-// rejects is the file of rejected rows. It is there only if there are some.
+// rejects is the file of rejected rows. It is created with the first one.
 type rejects struct {
 	path   string
 	header string
-	size   int64     // with what is in the buffer
-	hash   hash.Hash // of all that
+	size   int64     // including the buffer
+	hash   hash.Hash // of the same
 	buffer []byte
 	file   *os.File
 	dirty  bool // the file was written to since the last sync
@@ -25,8 +25,8 @@ type rejects struct {
 
 const maxBuffered = 64 << 10
 
-// openRejects goes on with a file of that size and sum. What lies behind was
-// written after the checkpoint, by a run that was killed, and comes again.
+// openRejects resumes a file of that size and sum. The rest was written after the
+// checkpoint, by a run that was killed, and will be written again.
 func openRejects(path, header string, size int64, sum string) (*rejects, error) {
 	r := &rejects{path: path, header: header, size: size, hash: sha256.New()}
 	if size == 0 {
@@ -37,7 +37,7 @@ func openRejects(path, header string, size int64, sum string) (*rejects, error) 
 	}
 	file, err := os.OpenFile(path, os.O_RDWR, 0)
 	if errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s is gone, with the rows that were rejected so far: put it back, or use -fresh to begin at the first row again", path)
+		return nil, fmt.Errorf("%s is gone, with the rows rejected so far: put it back, or use -fresh to start over", path)
 	}
 	if err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func openRejects(path, header string, size int64, sum string) (*rejects, error) 
 	r.file = file
 	_, err = io.CopyN(r.hash, file, size)
 	if err == io.EOF || err == nil && r.sum() != sum {
-		err = fmt.Errorf("%s is not as it was left: put it back, or copy it elsewhere and use -fresh to begin at the first row again", path)
+		err = fmt.Errorf("%s was changed: restore it, or copy it elsewhere and use -fresh to start over", path)
 	}
 	if err == nil {
 		err = file.Truncate(size)
@@ -59,9 +59,9 @@ func openRejects(path, header string, size int64, sum string) (*rejects, error) 
 
 func (r *rejects) sum() string { return hex.EncodeToString(r.hash.Sum(nil)) }
 
-// create makes the file, which must not be there.
+// create creates the file, which must not exist.
 func (r *rejects) create() error {
-	// It holds personal data, so only its owner can read it.
+	// Only its owner can read it, because it holds personal data.
 	file, err := os.OpenFile(r.path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o600)
 	if err != nil {
 		return err
@@ -70,7 +70,7 @@ func (r *rejects) create() error {
 	return syncFolder(filepath.Dir(r.path))
 }
 
-// add appends a row, to a file that was created or gone on with.
+// add appends a row to a file that was created or resumed.
 func (r *rejects) add(text string) error {
 	if r.size == 0 {
 		text = r.header + text
@@ -93,7 +93,7 @@ func (r *rejects) flush() error {
 	return err
 }
 
-// sync makes all that was added survive a power cut.
+// sync makes everything that was added survive a power cut.
 func (r *rejects) sync() error {
 	if err := r.flush(); err != nil || !r.dirty {
 		return err

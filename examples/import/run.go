@@ -1,14 +1,13 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
-	"net/http"
+	"iter"
 	"os"
 	"strings"
 	"time"
@@ -19,8 +18,7 @@ import (
 	"github.com/courier-profiles/courier-go/couriertest"
 )
 
-// importFile does the import that the options ask for. An error says that it
-// could not begin.
+// importFile runs the import. An error means that it could not start.
 func importFile(ctx context.Context, o options, stdin *os.File, stdout io.Writer, stderr *os.File) (code int, err error) {
 	gate := &gate{limiter: rate.NewLimiter(rate.Inf, 1)}
 	if o.rate > 0 {
@@ -44,7 +42,7 @@ func importFile(ctx context.Context, o options, stdin *os.File, stdout io.Writer
 		fmt.Fprintln(stderr, note)
 	}
 
-	state := checkpoint{Version: checkpointVersion, Input: in.name, Destination: destination, Empty: "ignore", Rejects: o.rejects}
+	state := checkpoint{Version: checkpointVersion, Input: in.name, Destination: destination, Empty: "ignore", Rejects: o.rejects, Reading: o.reading()}
 	if o.emptyNull {
 		state.Empty = "null"
 	}
@@ -68,15 +66,13 @@ func importFile(ctx context.Context, o options, stdin *os.File, stdout io.Writer
 	return run.do(ctx), nil
 }
 
-// newClient returns the client, and where it leads.
+// newClient returns the client, and where it sends requests.
 func newClient(o options, observe func(context.Context, courier.Attempt)) (client *courier.Client, destination string, closeClient func(), err error) {
 	opts := []courier.Option{courier.WithObserver(observe), courier.WithUserAgent("courier-import/1")}
 	nothing := func() {}
 	switch {
 	case o.dryRun:
-		opts = append(opts, courier.WithHTTPClient(&http.Client{Transport: nowhere{}}))
-		client, err = courier.NewClient("none", opts...)
-		return client, "nowhere", nothing, err
+		return nil, "nowhere", nothing, nil
 	case o.fake:
 		fake := couriertest.NewServer()
 		fake.MaxRequests = -1
@@ -84,7 +80,7 @@ func newClient(o options, observe func(context.Context, courier.Attempt)) (clien
 		return client, "fake", fake.Close, err
 	case os.Getenv("COURIER_API_KEY") == "" && os.Getenv("COURIER_AUTH_TOKEN") == "":
 		return nil, "", nil, errors.New(`There is no API key: set COURIER_API_KEY to the one of your Courier workspace.
-Without one, -fake imports into the Profiles API in memory, to see how it works:
+Without one, -fake imports into an in-memory fake of the API:
 	` + o.command(o.input) + ` -fake
 and -dry-run checks all rows and sends nothing.`)
 	}
@@ -92,29 +88,18 @@ and -dry-run checks all rows and sends nothing.`)
 	return client, cmp.Or(os.Getenv("COURIER_BASE_URL"), courier.DefaultBaseURL), nothing, err
 }
 
-// nowhere answers each request as Courier would a good one, for a dry run: all
-// that the client refuses is refused then, and nothing is sent.
-type nowhere struct{}
-
-func (nowhere) RoundTrip(*http.Request) (*http.Response, error) {
-	return &http.Response{
-		StatusCode: http.StatusOK,
-		Header:     http.Header{},
-		Body:       io.NopCloser(bytes.NewReader([]byte(`{"status":"SUCCESS"}`))),
-	}, nil
-}
-
 // importRun is one import.
 type importRun struct {
 	options
 	in     *input
 	gate   *gate
-	client *courier.Client
+	client *courier.Client // nil in a dry run
 	ledger *ledger
 	stderr *os.File
 
-	begin   []queued // rows that were read again to find where to go on
-	skipped int
+	begin    []queued // rows that were read to find where to resume
+	skipped  int
+	suspects suspects // of a dry run
 }
 
 // queued is a row on its way into the ledger.
@@ -123,8 +108,8 @@ type queued struct {
 	entry *entry
 }
 
-// resume reads up to where the checkpoint is, if there is one, and opens the file
-// of rejects.
+// resume reads up to the checkpoint, if there is one, and opens the file of
+// rejects.
 func (r *importRun) resume(ctx context.Context, file *checkpointFile, fresh checkpoint) error {
 	state, found, err := file.load()
 	if r.fresh {
@@ -142,7 +127,7 @@ func (r *importRun) resume(ctx context.Context, file *checkpointFile, fresh chec
 	}
 	if !state.RejectsBegun && !r.fresh {
 		if info, err := os.Stat(r.rejects); err == nil && info.Size() > 0 {
-			return fmt.Errorf("%s is there already, from an earlier import: import it or move it away, or use -fresh to overwrite it", r.rejects)
+			return fmt.Errorf("%s exists already, from an earlier import: import it or move it away, or use -fresh to overwrite it", r.rejects)
 		}
 	}
 	sum, err := r.skip(ctx, file.path, state)
@@ -158,7 +143,7 @@ func (r *importRun) resume(ctx context.Context, file *checkpointFile, fresh chec
 	l.reject = func(row original, reason string) error { return rejects.add(r.in.reject(row, reason)) }
 	r.ledger = l
 	if found {
-		fmt.Fprintf(r.stderr, "Going on: %s rows were settled before. (To begin at the first row, use -fresh.)\n", thousands(r.skipped))
+		fmt.Fprintf(r.stderr, "Resuming: %s rows were settled before. (Use -fresh to start over.)\n", thousands(r.skipped))
 	}
 	return nil
 }
@@ -169,16 +154,28 @@ func sameRun(path string, was, is checkpoint) error {
 		{"to " + was.Destination, was.Destination, is.Destination},
 		{"with -empty=" + was.Empty, was.Empty, is.Empty},
 		{"with " + was.Rejects + " for rejected rows", was.Rejects, is.Rejects},
+		{readingFlags(was.Reading), readingFlags(was.Reading), readingFlags(is.Reading)},
 	} {
 		if each.was != each.is {
-			return fmt.Errorf("%s is of an import of %s %s, which is not done: finish that one first, name another file with -checkpoint, or use -fresh to begin at the first row", path, was.Input, each.what)
+			return fmt.Errorf("%s belongs to an unfinished import of %s %s: finish that one first, name another file with -checkpoint, or use -fresh to start over", path, was.Input, each.what)
 		}
 	}
 	return nil
 }
 
-// skip reads the rows that the checkpoint knows, and checks that they are the
-// same. It returns the sum of those that were written off.
+func readingFlags(flags []string) string {
+	if len(flags) == 0 {
+		return "without -id, -column and -null"
+	}
+	words := make([]string, len(flags))
+	for i, word := range flags {
+		words[i] = quoteShell(word)
+	}
+	return "with " + strings.Join(words, " ")
+}
+
+// skip reads the rows that the checkpoint knows and checks that they are the same.
+// It returns the sum of those that were written off.
 func (r *importRun) skip(ctx context.Context, path string, state checkpoint) (sum [32]byte, err error) {
 	settled := map[int]settledRow{}
 	for _, row := range state.Settled {
@@ -208,6 +205,10 @@ func (r *importRun) skip(ctx context.Context, path string, state checkpoint) (su
 			e.settled, e.known, e.merged, e.reason = true, true, before.Merged, before.Reason
 			r.skipped++
 		}
+		if next.profile != nil {
+			kept := *next.profile
+			next.profile = &kept
+		}
 		r.begin = append(r.begin, queued{next, e})
 	}
 	if hex.EncodeToString(last[:]) != state.Sum && state.Sum != "" {
@@ -217,12 +218,12 @@ func (r *importRun) skip(ctx context.Context, path string, state checkpoint) (su
 }
 
 func changed(path string, state checkpoint, name string) error {
-	return fmt.Errorf("the first %s rows of %s are not those that %s is about (an import of %s): put the input back as it was, name another file with -checkpoint, or use -fresh to begin at the first row",
+	return fmt.Errorf("the first %s rows of %s are not those of %s (an import of %s): restore the input, name another file with -checkpoint, or use -fresh to start over",
 		thousands(state.Through), name, path, state.Input)
 }
 
 func (r *importRun) unreadable(err error) error {
-	return fmt.Errorf("%s cannot be read on from line %d: %w", r.in.name, r.in.position(), err)
+	return fmt.Errorf("%s cannot be read beyond line %d: %w", r.in.name, r.in.position(), err)
 }
 
 func newEntry(row row) *entry {
@@ -231,8 +232,8 @@ func newEntry(row row) *entry {
 
 var errInterrupted = errors.New("interrupted")
 
-// do sends the rows, and returns the exit code. Whatever stops it goes by halt:
-// nothing more is read or sent, and what is in flight comes to its end.
+// do sends the rows and returns the exit code. Everything that stops it calls halt:
+// nothing more is read or sent, and requests in flight finish.
 func (r *importRun) do(signals context.Context) (code int) {
 	ctx, halt := context.WithCancelCause(context.Background())
 	defer halt(nil)
@@ -249,19 +250,32 @@ func (r *importRun) do(signals context.Context) (code int) {
 	started := time.Now()
 	bar := startProgress(r.stderr, r.in, r.ledger, r.gate)
 	defer context.AfterFunc(signals, func() {
-		bar.print("Stopping, as soon as the requests in flight are answered. To stop at once, interrupt again.")
+		bar.print("Stopping as soon as the requests in flight have finished. To stop at once, interrupt again.")
 	})()
-	outcomes := r.client.Profiles.MergeAll(sending, func(yield func(string, courier.Profile) bool) {
+	updates := func(yield func(string, courier.Profile) bool) {
 		for next, err := range r.rows() {
 			if err != nil {
 				halt(err)
 				return
 			}
-			if !r.ledger.add(ctx, next.entry) || !next.entry.settled && !yield(next.userID, next.profile) {
+			if !r.ledger.add(ctx, next.entry) {
+				return
+			}
+			if next.entry.settled {
+				continue
+			}
+			if r.dryRun {
+				r.suspects.look(next.line, next.profile)
+			}
+			if !yield(next.userID, *next.profile) {
 				return
 			}
 		}
-	}, courier.WithConcurrency(r.concurrency), courier.WithRateLimiter(r.gate))
+	}
+	outcomes := check(updates)
+	if !r.dryRun {
+		outcomes = r.client.Profiles.MergeAll(sending, updates, courier.WithConcurrency(r.concurrency), courier.WithRateLimiter(r.gate))
+	}
 	for outcome := range outcomes {
 		r.ledger.outcome(outcome.Index, outcome.Err)
 	}
@@ -279,13 +293,30 @@ func (r *importRun) do(signals context.Context) (code int) {
 	case errors.Is(cause, errInterrupted):
 		fmt.Fprintln(r.stderr, "Interrupted."+r.whatNext())
 		return exitInterrupted
+	case errors.Is(cause, errBadFile): // the same command would fail again
+		fmt.Fprintln(r.stderr, cause.Error()+".")
+		return exitFailed
 	default:
 		fmt.Fprintln(r.stderr, stopped(cause)+r.whatNext())
 		return exitFailed
 	}
 }
 
-// rows yields the rows that were read already, and then those of the input.
+// check stands in for MergeAll in a dry run, which must not send anything. What
+// the client refuses was rejected when it was read.
+func check(updates iter.Seq2[string, courier.Profile]) iter.Seq[courier.Outcome] {
+	return func(yield func(courier.Outcome) bool) {
+		index := 0
+		for userID := range updates {
+			if !yield(courier.Outcome{Index: index, UserID: userID}) {
+				return
+			}
+			index++
+		}
+	}
+}
+
+// rows yields the rows that were read already and then those of the input.
 func (r *importRun) rows() func(yield func(queued, error) bool) {
 	return func(yield func(queued, error) bool) {
 		for _, next := range r.begin {
@@ -308,70 +339,4 @@ func (r *importRun) rows() func(yield func(queued, error) bool) {
 			}
 		}
 	}
-}
-
-// stopped says why the import has stopped.
-func stopped(err error) string {
-	var (
-		key       *courier.AuthenticationError
-		forbidden *courier.PermissionError
-	)
-	switch {
-	case errors.As(err, &key):
-		return "Courier does not accept the API key (" + reasonOf(err) + "): check COURIER_API_KEY."
-	case errors.As(err, &forbidden):
-		return "The API key may not change profiles (" + reasonOf(err) + "): use another one in COURIER_API_KEY."
-	}
-	return err.Error() + "."
-}
-
-// whatNext says what to type after an import that is not done.
-func (r *importRun) whatNext() string {
-	switch {
-	case r.dryRun:
-		return ""
-	case r.input == "-":
-		return "\nTo go on, run the same command again with the same input:\n\t" + r.command("-")
-	}
-	return "\nTo go on, run the same command again:\n\t" + r.command(r.input)
-}
-
-// advise says what to do about rejected rows.
-func (r *importRun) advise() {
-	if r.dryRun {
-		return
-	}
-	fmt.Fprintf(r.stderr, "Mend the rejected rows in %s, each has its reason there. Then import them:\n\t%s\n", r.options.rejects, r.command(r.options.rejects))
-}
-
-// summarize prints what the import has come to.
-func (r *importRun) summarize(took time.Duration) {
-	state, now := r.ledger.state, r.ledger.progress()
-	success := "merged"
-	if r.dryRun {
-		success = "good"
-	}
-	lines := []struct {
-		what string
-		n    int
-		note string
-		show bool
-	}{
-		{"rows read", r.ledger.read, "", true},
-		{success, state.Merged, "", true},
-		{"rejected", state.Rejected, "see " + r.options.rejects, true},
-		{"settled before", r.skipped, "and not sent again", r.skipped > 0},
-		{"sent again", state.SentAgain, "at the most, because an earlier run ended before their answer", state.SentAgain > 0},
-		{"retries", r.gate.retried(), "", !r.dryRun},
-	}
-	for _, line := range lines {
-		if !line.show {
-			continue
-		}
-		if line.n == 0 || r.dryRun {
-			line.note = ""
-		}
-		fmt.Fprintln(r.stderr, strings.TrimRight(fmt.Sprintf("%14s  %12s  %s", line.what, thousands(line.n), line.note), " "))
-	}
-	fmt.Fprintf(r.stderr, "%14s  %12s  %s rows/s\n", "time", took.Round(time.Millisecond), thousands(int(float64(now.done)/took.Seconds())))
 }

@@ -10,9 +10,8 @@ import (
 // maxRow is the longest row that is read, in bytes. A longer one is rejected.
 const maxRow = 4 << 20
 
-// scanner is the text of an input, of which a row at a time is taken. It counts
-// lines, and sums up what was taken so that a later run can tell whether the
-// input is still the same.
+// scanner is the text of an input, from which rows are taken. It counts lines, and
+// hashes what was taken so that a later run can tell whether the input is the same.
 type scanner struct {
 	r     io.Reader
 	max   int    // as maxRow
@@ -27,13 +26,13 @@ func newScanner(r io.Reader, max int) *scanner {
 	return &scanner{r: r, max: max, line: 1, hash: sha256.New()}
 }
 
-// data returns what was read and not taken. It is valid until more.
+// data returns what was read and not taken. It is valid until more is called.
 func (s *scanner) data() []byte { return s.buf[s.start:] }
 
 // full reports that there is no room for more.
 func (s *scanner) full() bool { return len(s.data()) >= s.max }
 
-// more reads on, or sets eof. The scanner must not be full.
+// more reads more data, or sets eof. The scanner must not be full.
 func (s *scanner) more() error {
 	if s.start > 0 {
 		s.buf = s.buf[:copy(s.buf, s.buf[s.start:])]
@@ -48,6 +47,7 @@ func (s *scanner) more() error {
 	s.buf = s.buf[:len(s.buf)+n]
 	if err == io.EOF {
 		s.eof = true
+		s.buf = bytes.TrimRight(s.buf, "\x1a") // Ctrl-Z, the end of a text file on DOS
 		return nil
 	}
 	return err
@@ -62,22 +62,26 @@ func (s *scanner) take(n int) {
 }
 
 // firstLine returns the first line of the data, with its end. It is nil if the
-// line is longer than the bound, and empty behind the last line.
-func (s *scanner) firstLine() ([]byte, error) {
-	for searched := 0; ; {
+// line is longer than the limit, and empty after the last line.
+func (s *scanner) firstLine() ([]byte, error) { return s.lineAt(0) }
+
+// lineAt is firstLine of the data from offset on.
+func (s *scanner) lineAt(offset int) ([]byte, error) {
+	for searched := offset; ; {
 		if i := bytes.IndexByte(s.data()[searched:], '\n'); i >= 0 {
-			return s.data()[:searched+i+1], nil
+			return s.data()[offset : searched+i+1], nil
 		}
 		searched = len(s.data())
 		switch {
 		case s.eof:
-			return s.data(), nil
+			return s.data()[offset:], nil
 		case s.full():
 			return nil, nil
 		}
 		if err := s.more(); err != nil {
 			return nil, err
 		}
+		searched = min(searched, len(s.data())) // without a final Ctrl-Z
 	}
 }
 
@@ -96,17 +100,16 @@ func (s *scanner) takeLine() error {
 	}
 }
 
-// position returns the line that comes next.
+// position returns the number of the next line.
 func (s *scanner) position() int { return s.line }
 
-// sum returns the sum of all that was taken.
+// sum returns the hash of everything that was taken.
 func (s *scanner) sum() (sum [sha256.Size]byte) {
 	s.hash.Sum(sum[:0])
 	return sum
 }
 
-// trimLineEnd returns line without its end.
+// trimLineEnd returns line without its end, LF after any number of CRs.
 func trimLineEnd(line []byte) []byte {
-	line = bytes.TrimSuffix(line, []byte{'\n'})
-	return bytes.TrimSuffix(line, []byte{'\r'})
+	return bytes.TrimRight(bytes.TrimSuffix(line, []byte{'\n'}), "\r")
 }

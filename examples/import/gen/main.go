@@ -15,7 +15,7 @@ import (
 const header = "id,name,first_name,last_name,email,phone_number,gender,birthdate,zoneinfo,locale,given_name,family_name,middle_name,nickname,preferred_username,profile,picture,website,email_verified,phone_number_verified,sub,courier.channel\n"
 
 func main() {
-	rows := flag.Int("rows", 1_000_000, "`number` of rows, each of a user of its own")
+	rows := flag.Int("rows", 1_000_000, "`number` of rows, each of another user")
 	flag.Parse()
 	if err := write(os.Stdout, *rows); err != nil {
 		fmt.Fprintln(os.Stderr, err)
