@@ -36,6 +36,10 @@ func (e *notSentError) Error() string {
 
 func (e *notSentError) Unwrap() []error { return []error{ErrNotSent, e.cause} }
 
+func (e *notSentError) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("operation", e.operation), slog.String("error", e.Error()))
+}
+
 // ValidationError means that a call or an option was refused before anything was sent.
 // It matches [ErrNotSent].
 type ValidationError struct {
@@ -55,6 +59,11 @@ func (e *ValidationError) Error() string {
 
 // Is reports whether target is [ErrNotSent].
 func (e *ValidationError) Is(target error) bool { return target == ErrNotSent }
+
+// LogValue returns field and reason.
+func (e *ValidationError) LogValue() slog.Value {
+	return slog.GroupValue(slog.String("field", e.Field), slog.String("reason", e.Reason))
+}
 
 func invalid(field, reason string) *ValidationError {
 	return &ValidationError{Field: field, Reason: reason}
@@ -291,6 +300,11 @@ func (e APIError) LogValue() slog.Value {
 	)
 }
 
+// LogValue returns what that of APIError does, and the time to wait.
+func (e RateLimitError) LogValue() slog.Value {
+	return slog.GroupValue(append(e.APIError.LogValue().Group(), slog.Duration("retry_after", e.RetryAfter))...)
+}
+
 // ConnectionError means that no complete response arrived: the connection failed, an
 // attempt timed out, or the context ended. Whether Courier acted on the request is
 // unknown.
@@ -360,16 +374,6 @@ func (e UnexpectedResponseError) LogValue() slog.Value {
 		slog.String("error", e.Error()),
 	)
 }
-
-// shapeError is what is wrong with a response, in words that contain nothing of it.
-type shapeError string
-
-func (e shapeError) Error() string { return string(e) }
-
-const (
-	errTooLong = shapeError("longer than 8 MiB")
-	errCursor  = shapeError("there are more pages, but no new cursor")
-)
 
 // oneLine returns text as one line of printable characters, cut to limit characters.
 func oneLine(text string, limit int) string {

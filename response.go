@@ -55,6 +55,16 @@ func (r *Result) read(text []byte) error {
 	return optional(&r.Status, body.Status, "status")
 }
 
+// shapeError is what is wrong with a response, in words that contain nothing of it.
+type shapeError string
+
+func (e shapeError) Error() string { return string(e) }
+
+const (
+	errTooLong = shapeError("longer than 8 MiB")
+	errCursor  = shapeError("there are more pages, but no new cursor")
+)
+
 // optional sets value to what was read; unset and null are its zero value.
 func optional[T any](value *T, read Field[T], key string) error {
 	if read.Mismatch() != nil {

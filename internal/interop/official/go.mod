@@ -1,0 +1,20 @@
+module github.com/courier-profiles/courier-go/internal/interop/official
+
+go 1.26
+
+require (
+	github.com/courier-profiles/courier-go v0.0.0
+	github.com/google/go-cmp v0.7.0
+	github.com/trycourier/courier-go/v4 v4.27.0
+)
+
+require (
+	github.com/go-json-experiment/json v1.27.2 // indirect
+	github.com/hashicorp/go-cleanhttp v0.5.2 // indirect
+	github.com/hashicorp/go-retryablehttp v0.7.8 // indirect
+)
+
+replace github.com/courier-profiles/courier-go => ../../..
+
+// The official SDK's names that this module uses; see README.md.
+replace github.com/trycourier/courier-go/v4 => ./standin

@@ -1,0 +1,3 @@
+module github.com/trycourier/courier-go/v4
+
+go 1.26
