@@ -160,6 +160,7 @@ func (s *ProfilesService) all(ctx context.Context, op *operation, updates iter.S
 			return
 		}
 		r := &bulkRun{bulkConfig: config, client: s.client, op: op, ctx: ctx}
+		r.after = r.adapt
 		r.tasks = keyed.New(ctx, config.concurrency, maxHeldBytes, r.send)
 		r.tasks.Loop(r.prepare(updates), func(u *update) bool { return yield(u.Outcome) })
 	}
@@ -209,6 +210,7 @@ type bulkRun struct {
 	op     *operation
 	ctx    context.Context // the caller's
 	tasks  *keyed.Run[update]
+	after  func(transport.Attempt)
 }
 
 // prepare makes a task of each update.
@@ -247,7 +249,7 @@ func (r *bulkRun) send(u *update) {
 	c := call{
 		op: r.op, userID: u.UserID, body: u.body,
 		attemptContext: r.ctx, // leaving the loop does not end it
-		after:          r.adapt,
+		after:          r.after,
 	}
 	if r.limiter != nil {
 		c.before = r.limiter.Wait

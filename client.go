@@ -7,8 +7,11 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/courier-profiles/courier-go/internal/transport"
 )
@@ -287,21 +290,38 @@ func (client *Client) failure(c *call, req *transport.Request, resp *transport.R
 	case resp.Status/100 == 2:
 		return nil
 	}
-	return newAPIError(c.op.name, resp)
+	return newAPIError(c.op.name, resp, client.redact(resp.Ended, c, req.URL))
 }
 
 // redact returns the text of err, whoever made it, without URL, user ID, and API key. A
 // short user ID can be part of any word, and is only redacted in a path.
 func (client *Client) redact(err error, c *call, u *url.URL) string {
-	var pairs []string
-	for _, id := range []string{c.userID, escapeSegment(c.userID), url.PathEscape(c.userID), url.QueryEscape(c.userID)} {
-		pairs = append(pairs, "/profiles/"+id+c.op.suffix, redacted)
-		if len(c.userID) >= 4 {
-			pairs = append(pairs, id, redacted)
+	if err == nil {
+		return ""
+	}
+	secrets := []string{u.String(), u.RequestURI(), u.EscapedPath(), u.Path, client.apiKey()}
+	for _, id := range spellings(c.userID) {
+		secrets = append(secrets, "/profiles/"+id+c.op.suffix)
+		if utf8.RuneCountInString(c.userID) >= 4 {
+			secrets = append(secrets, id)
 		}
 	}
-	urls := []string{u.String(), redacted, u.RequestURI(), redacted, u.EscapedPath(), redacted, u.Path, redacted, client.apiKey(), redacted}
-	return strings.NewReplacer(append(urls, pairs...)...).Replace(err.Error())
+	// The longest first: where one begins with another, all of it is replaced.
+	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
+	var pairs []string
+	for _, secret := range secrets {
+		pairs = append(pairs, secret, redacted)
+	}
+	return strings.NewReplacer(pairs...).Replace(err.Error())
+}
+
+// spellings returns text as it can appear in the text of an error.
+func spellings(text string) []string {
+	quoted, ascii := strconv.Quote(text), strconv.QuoteToASCII(text)
+	return []string{
+		text, escapeSegment(text), url.PathEscape(text), url.QueryEscape(text), (&url.URL{Path: text}).EscapedPath(),
+		quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1],
+	}
 }
 
 // report tells the logger and the observer of an attempt.
@@ -323,6 +343,6 @@ func (client *Client) report(ctx context.Context, c *call, req *transport.Reques
 		if attempt.Err == nil || c.op.expectsMissing && attempt.StatusCode == http.StatusNotFound {
 			level = slog.LevelDebug
 		}
-		client.config.logger.LogAttrs(ctx, level, "courier: attempt", attempt.attrs(made.Retry)...)
+		client.config.logger.LogAttrs(ctx, level, "courier: attempt", append(attempt.attrs(), slog.Bool("retry", made.Retry))...)
 	}
 }

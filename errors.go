@@ -65,10 +65,6 @@ func (e *ValidationError) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("field", e.Field), slog.String("reason", e.Reason))
 }
 
-func invalid(field, reason string) *ValidationError {
-	return &ValidationError{Field: field, Reason: reason}
-}
-
 // refusal returns the ValidationError for a body that cannot be written as JSON. The first
 // depth tokens of the JSON Pointer in err lead to body.
 func refusal(body any, err error, depth int) *ValidationError {
@@ -150,7 +146,8 @@ type APIError struct {
 	Header     http.Header // of the response
 	Body       []byte      // of the response, up to 1 MiB
 
-	ended error // what prevented a retry: the context's error, or that of a bulk run
+	ended     error  // what prevented a retry: the context's error, or that of a bulk run
+	endedText string // of ended, redacted
 }
 
 // InvalidRequestError is status 400: the request is malformed or incomplete. A retry
@@ -209,7 +206,7 @@ func (e *RateLimitError) Unwrap() error { return &e.APIError }
 func (e *ServerError) Unwrap() error { return &e.APIError }
 
 // newAPIError returns the most precise error for a response.
-func newAPIError(operation string, r *transport.Response) error {
+func newAPIError(operation string, r *transport.Response, endedText string) error {
 	e := APIError{
 		Operation:  operation,
 		StatusCode: r.Status,
@@ -218,6 +215,7 @@ func newAPIError(operation string, r *transport.Response) error {
 		Header:     r.Header,
 		Body:       r.Body,
 		ended:      r.Ended,
+		endedText:  endedText,
 	}
 	var body struct {
 		Type           Field[string] `json:"type"`
@@ -268,7 +266,7 @@ func (e APIError) Error() string {
 		text += " (" + bodyKind(e.Header, e.Body) + ")"
 	}
 	if e.ended != nil {
-		text += " (" + strings.TrimPrefix(oneLine(e.ended.Error(), maxMessage), "courier: ") + ")"
+		text += " (" + strings.TrimPrefix(oneLine(e.endedText, maxMessage), "courier: ") + ")"
 	}
 	return text
 }

@@ -316,6 +316,10 @@ func checkAPIKey(name, key string) error {
 	return nil
 }
 
+func invalid(field, reason string) *ValidationError {
+	return &ValidationError{Field: field, Reason: reason}
+}
+
 const (
 	nilContext = "the context is nil: use context.Background if you have no other"
 	nilOption  = "an option is nil: leave it out"

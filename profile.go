@@ -80,8 +80,9 @@ type Profile struct {
 // 5.1.1).
 //
 // Inside a [Profile] or a [Field], encoding/json of either version writes and reads it like
-// the client. By itself it needs encoding/json/v2, or Go 1.27; numbers in Extra are then
-// read as float64. The same goes for the channel objects.
+// the client. By itself it is a plain struct, which encoding/json/v2 knows, and
+// encoding/json from Go 1.27 on: by their own rules, under which numbers in Extra become
+// float64. The same goes for the channel objects.
 type Address struct {
 	Formatted     Field[string]  `json:"formatted,omitzero"` // the full address, for display
 	StreetAddress Field[string]  `json:"street_address,omitzero"`

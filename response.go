@@ -95,14 +95,15 @@ type Attempt struct {
 	Err        error         // what the call would return if it ended here; nil for a 2xx
 }
 
-// attrs returns the attempt for a log record.
-func (a *Attempt) attrs(retry bool) []slog.Attr {
+// LogValue returns all of it, the error as its own LogValue.
+func (a Attempt) LogValue() slog.Value { return slog.GroupValue(a.attrs()...) }
+
+func (a *Attempt) attrs() []slog.Attr {
 	attrs := []slog.Attr{
 		slog.String("operation", a.Operation),
 		slog.Int("attempt", a.Number),
 		slog.Int("status", a.StatusCode),
 		slog.Duration("duration", a.Duration),
-		slog.Bool("retry", retry),
 		slog.Duration("wait", a.Wait),
 	}
 	if a.Err != nil {
