@@ -3,6 +3,7 @@ package courier
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -253,9 +254,9 @@ func (client *Client) newRequest(c *call, opts []RequestOption) (*transport.Requ
 func checkUserID(userID string) error {
 	switch userID {
 	case "":
-		return invalid("userID", "the user ID is empty")
+		return invalid("userID", "the user ID is empty: pass the ID of a user")
 	case ".", "..":
-		return invalid("userID", "the user IDs . and .. cannot be sent: in a path they mean another resource")
+		return invalid("userID", "the user IDs . and .. cannot be sent, because in a path they mean another resource: use another ID")
 	}
 	return nil
 }
@@ -284,7 +285,7 @@ func (client *Client) failure(c *call, req *transport.Request, resp *transport.R
 	case resp.Err != nil:
 		err := resp.Err
 		if resp.Ended != nil && !errors.Is(err, resp.Ended) {
-			err = errors.Join(err, resp.Ended)
+			err = fmt.Errorf("%w; %w", err, resp.Ended)
 		}
 		return &ConnectionError{Operation: c.op.name, Attempts: resp.Attempts, Err: err, text: client.redact(err, c, req.URL)}
 	case resp.Status/100 == 2:

@@ -454,7 +454,7 @@ func TestErrNotSent(t *testing.T) {
 		{merge(canceled, "user-1"), context.Canceled, nil, "courier: merge profile: nothing was sent: context canceled"},
 		{merge(late, "user-1"), context.DeadlineExceeded, nil, "courier: merge profile: nothing was sent: context deadline exceeded"},
 		{limited(), limit, nil, "courier: merge profile: nothing was sent: the quota of today is used up"},
-		{merge(t.Context(), ""), courier.ErrNotSent, []string{"*courier.ValidationError"}, "courier: userID: the user ID is empty"},
+		{merge(t.Context(), ""), courier.ErrNotSent, []string{"*courier.ValidationError"}, "courier: userID: the user ID is empty: pass the ID of a user"},
 	} {
 		if !errors.Is(test.err, courier.ErrNotSent) || !errors.Is(test.err, test.cause) || test.err.Error() != test.want {
 			t.Errorf("error is %v, want %q that matches ErrNotSent and %v", test.err, test.want, test.cause)
@@ -549,7 +549,7 @@ func TestErrorsInSlog(t *testing.T) {
 			`v.operation="merge profile" v.status=200 v.error="` + unexpected + `"`,
 			`{"v":{"operation":"merge profile","status":200,"error":"` + unexpected + `"}}`,
 		},
-		"*courier.ValidationError": {`v.field=userID v.reason="the user ID is empty"`, `{"v":{"field":"userID","reason":"the user ID is empty"}}`},
+		"*courier.ValidationError": {`v.field=userID v.reason="the user ID is empty: pass the ID of a user"`, `{"v":{"field":"userID","reason":"the user ID is empty: pass the ID of a user"}}`},
 		"*courier.notSentError": {
 			`v.operation="merge profile" v.error="` + notSent + `"`,
 			`{"v":{"operation":"merge profile","error":"` + notSent + `"}}`,

@@ -523,7 +523,7 @@ func ExampleProfilesService_MergeAll() {
 	stored, _ := server.Profile("user-1")
 	fmt.Println(merged, "merged:", stored)
 	// Output:
-	// update 1: courier: userID: the user ID is empty
+	// update 1: courier: userID: the user ID is empty: pass the ID of a user
 	// 2 merged: {"email":"new@example.com"}
 }
 

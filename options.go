@@ -76,8 +76,7 @@ func WithHTTPClient(client *http.Client) Option {
 		if client == nil {
 			return invalid("WithHTTPClient", "the client is nil: leave the option out to use the default")
 		}
-		copied := *client
-		c.httpClient = &copied
+		c.httpClient = client
 		return nil
 	}
 }
