@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"net/http"
+	"sync/atomic"
 
 	"github.com/courier-profiles/courier-go/internal/keyed"
 	"github.com/courier-profiles/courier-go/internal/transport"
@@ -211,6 +212,8 @@ type bulkRun struct {
 	ctx    context.Context // the caller's
 	tasks  *keyed.Run[update]
 	after  func(transport.Attempt)
+
+	refused atomic.Pointer[error] // the first 401 or 403
 }
 
 // prepare makes a task of each update.
@@ -245,6 +248,11 @@ func (r *bulkRun) encode(u *update, profile *Profile) {
 
 // send sends one update, unless the run has ended.
 func (r *bulkRun) send(u *update) {
+	// It stays the reason if the caller's context ends later.
+	if refused := r.refused.Load(); refused != nil {
+		u.Err = &notSentError{operation: r.op.name, cause: *refused, text: (*refused).Error()}
+		return
+	}
 	result := new(Result)
 	c := call{
 		op: r.op, userID: u.UserID, body: u.body,
@@ -264,6 +272,7 @@ func (r *bulkRun) send(u *update) {
 	// A type switch, because these errors may be wrapped as the cause of others.
 	switch u.Err.(type) {
 	case *AuthenticationError, *PermissionError:
+		r.refused.CompareAndSwap(nil, &u.Err)
 		r.tasks.Stop(u.Err)
 	}
 }

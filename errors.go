@@ -4,14 +4,12 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"mime"
 	"net/http"
 	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"time"
-	"unicode"
 
 	"github.com/courier-profiles/courier-go/internal/transport"
 	"github.com/go-json-experiment/json"
@@ -77,9 +75,7 @@ func refusal(body any, err error, depth int) *ValidationError {
 	)
 	if errors.As(err, &semantic) {
 		pointer = semantic.JSONPointer
-		if semantic.GoType != nil {
-			reason += ": a value of type " + semantic.GoType.String()
-		}
+		reason += unsupported(semantic.GoType)
 	}
 	if errors.As(err, &syntactic) && len(syntactic.JSONPointer) > len(pointer) {
 		pointer = syntactic.JSONPointer
@@ -94,6 +90,19 @@ func refusal(body any, err error, depth int) *ValidationError {
 	}
 	path := slices.Collect(pointer.Tokens())
 	return invalid(knownPath(reflect.TypeOf(body), path[min(depth, len(path)):]), reason)
+}
+
+// unsupported says why a value of type t cannot be written.
+func unsupported(t reflect.Type) string {
+	switch {
+	case t == nil:
+		return ""
+	case t.Kind() == reflect.Float64 || t.Kind() == reflect.Float32:
+		return ": JSON has no NaN and no infinity"
+	case t == reflect.TypeFor[jsontext.Value]():
+		return ": a json.RawMessage is not valid JSON"
+	}
+	return ": a value of type " + t.String()
 }
 
 // knownPath returns the part of a JSON Pointer that consists of Courier's own keys.
@@ -271,18 +280,6 @@ func (e APIError) Error() string {
 	return text
 }
 
-// bodyKind describes a body that is not Courier's JSON: "text/html, 1532 bytes".
-func bodyKind(header http.Header, body []byte) string {
-	if len(body) == 0 {
-		return "no body"
-	}
-	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
-	if err != nil {
-		kind = "no content type"
-	}
-	return oneLine(kind, maxType) + ", " + strconv.Itoa(len(body)) + " bytes"
-}
-
 // Unwrap returns what ended the call while it waited for a retry, or nil.
 func (e APIError) Unwrap() error { return e.ended }
 
@@ -371,27 +368,4 @@ func (e UnexpectedResponseError) LogValue() slog.Value {
 		slog.Int("status", e.StatusCode),
 		slog.String("error", e.Error()),
 	)
-}
-
-// oneLine returns text as one line of printable characters, cut to limit characters.
-func oneLine(text string, limit int) string {
-	var b strings.Builder
-	n, space := 0, false
-	for _, c := range strings.ToValidUTF8(text, "\uFFFD") {
-		if unicode.IsSpace(c) || !unicode.IsPrint(c) {
-			space = n > 0
-			continue
-		}
-		if n >= limit {
-			return b.String() + "…"
-		}
-		if space {
-			b.WriteByte(' ')
-			n++
-		}
-		b.WriteRune(c)
-		n++
-		space = false
-	}
-	return b.String()
 }

@@ -4,8 +4,12 @@ import (
 	"bytes"
 	"cmp"
 	"log/slog"
+	"mime"
 	"net/http"
+	"strconv"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/courier-profiles/courier-go/internal/transport"
 )
@@ -110,4 +114,39 @@ func (a *Attempt) attrs() []slog.Attr {
 		attrs = append(attrs, slog.Any("error", a.Err))
 	}
 	return attrs
+}
+
+// bodyKind describes a body that is not Courier's JSON: "text/html, 1532 bytes".
+func bodyKind(header http.Header, body []byte) string {
+	if len(body) == 0 {
+		return "no body"
+	}
+	kind, _, err := mime.ParseMediaType(header.Get("Content-Type"))
+	if err != nil {
+		kind = "no content type"
+	}
+	return oneLine(kind, maxType) + ", " + strconv.Itoa(len(body)) + " bytes"
+}
+
+// oneLine returns text as one line of printable characters, cut to limit characters.
+func oneLine(text string, limit int) string {
+	var b strings.Builder
+	n, space := 0, false
+	for _, c := range strings.ToValidUTF8(text, "\uFFFD") {
+		if unicode.IsSpace(c) || !unicode.IsPrint(c) {
+			space = n > 0
+			continue
+		}
+		if n >= limit {
+			return b.String() + "…"
+		}
+		if space {
+			b.WriteByte(' ')
+			n++
+		}
+		b.WriteRune(c)
+		n++
+		space = false
+	}
+	return b.String()
 }

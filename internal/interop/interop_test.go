@@ -58,7 +58,7 @@ func TestBothReadWhatGoWrites(t *testing.T) {
 			wrote(profiles.Patch(ctx, id, []courier.PatchOp{
 				courier.PatchTest("/custom/plan", "pro"),
 				courier.PatchAdd("/tags/-", nil),
-				courier.PatchMove("/email", courier.Pointer("custom", "a/b")),
+				courier.PatchMove("/email", courier.JSONPointer("custom", "a/b")),
 			}))
 			c.wantProfile(t, id, `{"custom": {"plan": "pro", "seats": 3, "a/b": "ada@example.com"}, "tags": ["<&>", "é", null]}`)
 

@@ -135,10 +135,10 @@ func (t *Transport) next(ctx context.Context, r *Request, last *Response) (wait 
 		t.Budget.Give()
 		return 0, false
 	}
-	if last.Attempts > t.MaxRetries || !r.Policy.allows(last) || last.RetryAfter > t.MaxRetryAfter {
+	if last.Attempts > t.MaxRetries || !r.Policy.allows(last) {
 		return 0, false
 	}
-	if last.Ended = r.ended(ctx); last.Ended != nil {
+	if last.Ended = r.ended(ctx); last.Ended != nil || last.RetryAfter > t.MaxRetryAfter {
 		return 0, false
 	}
 	wait = t.wait(last)
