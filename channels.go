@@ -187,15 +187,15 @@ func (t *Tokens) UnmarshalJSON(text []byte) error { return decode(text, t) }
 func (t Tokens) MarshalJSONTo(enc *jsontext.Encoder) error {
 	switch t.form {
 	case formString:
-		return write(enc, &t.list[0])
+		return marshalTo(enc, &t.list[0])
 	case formObjects:
 		objects := make([]tokenObject, len(t.list))
 		for i, token := range t.list {
 			objects[i].Token = Set(token)
 		}
-		return write(enc, objects)
+		return marshalTo(enc, objects)
 	}
-	return write(enc, &t.list)
+	return marshalTo(enc, &t.list)
 }
 
 // UnmarshalJSONFrom is [Tokens.UnmarshalJSON] for encoding/json/v2.

@@ -29,15 +29,17 @@ const (
 const userAgent = "courier-profiles-go/" + Version
 
 // Client is a client of the Courier Profiles API. It is immutable and safe for
-// concurrent use: create one and share it. It starts no goroutines of its own.
+// concurrent use: create one with [NewClient] and share it. The zero value is not usable.
+// No goroutine outlives its call.
 type Client struct {
 	// Profiles has the operations on profiles.
 	Profiles *ProfilesService
 
 	// fmt prints every field by reflection, but neither what a func captures nor what
 	// is behind a pointer.
-	config    *config
 	base      *url.URL
+	logger    *slog.Logger
+	observer  func(context.Context, Attempt)
 	apiKey    func() string
 	newHeader func() http.Header
 	transport *transport.Transport
@@ -63,8 +65,9 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		return nil, err
 	}
 	client := &Client{
-		config:    config,
 		base:      base,
+		logger:    config.logger,
+		observer:  config.observer,
 		apiKey:    func() string { return apiKey },
 		newHeader: headerFunc(apiKey, config.userAgent),
 		transport: newTransport(config),
@@ -104,7 +107,7 @@ func headerFunc(apiKey, userAgent string) func() http.Header {
 
 // NewClientFromEnv is [NewClient] with the API key from the environment variable
 // COURIER_API_KEY, or else COURIER_AUTH_TOKEN, and the base URL from COURIER_BASE_URL
-// if that is set. Options override the environment.
+// if that is set. Options override the environment. The error is a [*ValidationError].
 func NewClientFromEnv(opts ...Option) (*Client, error) {
 	name := "COURIER_API_KEY"
 	key := os.Getenv(name)
@@ -134,7 +137,8 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 // The pool uses the proxy of the environment ([http.ProxyFromEnvironment]), has room for
 // hundreds of idle connections, and speaks HTTP/2. It opens one HTTP/2 connection for
 // calls that start together, and closes HTTP/2 connections that do not answer pings,
-// within 5 s. What base sets itself is kept.
+// within 5 s. Other settings of base are kept; only if it leaves MaxIdleConnsPerHost at 0
+// are both limits of idle connections raised.
 func NewTransport(base *http.Transport) http.RoundTripper { return transport.NewPool(base) }
 
 // CloseIdleConnections closes the connections of the client's pool that no call is
@@ -182,8 +186,8 @@ func (client *Client) do(ctx context.Context, c *call, result result, opts []Req
 	if err != nil {
 		return err
 	}
-	if client.config.logger != nil || client.config.observer != nil {
-		req.Reused = client.config.observer != nil
+	if client.logger != nil || client.observer != nil {
+		req.Reused = client.observer != nil
 		req.After = func(made transport.Attempt) {
 			client.report(ctx, c, req, &made)
 			if c.after != nil {
@@ -221,28 +225,18 @@ func (client *Client) newRequest(c *call, opts []RequestOption) (*transport.Requ
 	if err := checkUserID(c.userID); err != nil {
 		return nil, err
 	}
-	r := request{operation: c.op, header: client.newHeader()}
+	header := client.newHeader()
 	if c.body != nil {
-		r.header["Content-Type"] = r.header["Accept"]
+		header["Content-Type"] = header["Accept"]
 	}
-	for _, opt := range opts {
-		if opt == nil {
-			return nil, invalid("opts", nilOption)
-		}
-		if err := opt(&r); err != nil {
-			return nil, err
-		}
-	}
-	policy := c.op.policy
-	if r.keyed {
-		policy = transport.IdempotentWithKey
-	} else if r.header["X-Idempotency-Expiration"] != nil {
-		return nil, invalid("WithIdempotencyExpiration", "has no effect without WithIdempotencyKey: add it")
+	policy, err := applyOptions(c.op, header, opts)
+	if err != nil {
+		return nil, err
 	}
 	return &transport.Request{
 		Method:         c.op.method,
 		URL:            client.urlOf(c),
-		Header:         r.header,
+		Header:         header,
 		Body:           c.body,
 		Policy:         policy,
 		AttemptContext: c.attemptContext,
@@ -320,7 +314,7 @@ func (client *Client) redact(err error, c *call, u *url.URL) string {
 func spellings(text string) []string {
 	quoted, ascii := strconv.Quote(text), strconv.QuoteToASCII(text)
 	return []string{
-		text, escapeSegment(text), url.PathEscape(text), url.QueryEscape(text), (&url.URL{Path: text}).EscapedPath(),
+		text, escapeSegment(text), strings.ToLower(escapeSegment(text)), url.PathEscape(text), url.QueryEscape(text), (&url.URL{Path: text}).EscapedPath(),
 		quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1],
 	}
 }
@@ -336,14 +330,14 @@ func (client *Client) report(ctx context.Context, c *call, req *transport.Reques
 		Reused:     made.Reused,
 		Err:        client.failure(c, req, &made.Response),
 	}
-	if client.config.observer != nil {
-		client.config.observer(ctx, attempt)
+	if client.observer != nil {
+		client.observer(ctx, attempt)
 	}
-	if client.config.logger != nil {
+	if client.logger != nil {
 		level := slog.LevelWarn
 		if attempt.Err == nil || c.op.expectsMissing && attempt.StatusCode == http.StatusNotFound {
 			level = slog.LevelDebug
 		}
-		client.config.logger.LogAttrs(ctx, level, "courier: attempt", append(attempt.attrs(), slog.Bool("retry", made.Retry))...)
+		client.logger.LogAttrs(ctx, level, "courier: attempt", append(attempt.attrs(), slog.Bool("retry", made.Retry))...)
 	}
 }

@@ -126,7 +126,7 @@ func knownPath(t reflect.Type, pointer []string) string {
 		fields := reflect.VisibleFields(t)
 		i := slices.IndexFunc(fields, func(f reflect.StructField) bool {
 			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			return key == token
+			return key == token && key != "" // Extra has no key
 		})
 		if i < 0 {
 			break
@@ -172,8 +172,8 @@ type PermissionError struct{ APIError }
 // NotFoundError is status 404: the user has no profile.
 type NotFoundError struct{ APIError }
 
-// ConflictError is status 409: concurrent writes to the same profile outlasted the
-// retries.
+// ConflictError is status 409: concurrent writes to the same profile. Patch is not retried
+// after it; the other operations are.
 type ConflictError struct{ APIError }
 
 // PayloadTooLargeError is status 413: the request is larger than Courier accepts, 6 MB.

@@ -74,9 +74,9 @@ func encode(v any) ([]byte, error) {
 	return text, nil
 }
 
-// write is encode for the methods that encoding/json/v2 calls. Inside of encode it leaves
+// marshalTo is encode for the methods that encoding/json/v2 calls. Inside of encode it leaves
 // the error to that, which knows the whole path.
-func write(enc *jsontext.Encoder, v any) error {
+func marshalTo(enc *jsontext.Encoder, v any) error {
 	depth := enc.StackDepth()
 	err := json.MarshalEncode(enc, v, writing)
 	if outer, _ := json.GetOption(enc.Options(), json.WithMarshalers); err != nil && outer != marshalers {

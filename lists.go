@@ -13,9 +13,8 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// ListsService has the operations on the lists that a user is subscribed to. It
-// is at [ProfilesService.Lists]. The errors of its methods are those of
-// [ProfilesService.Merge].
+// ListsService has the operations on a user's list subscriptions. It is at
+// [ProfilesService.Lists]. The errors of its methods are those of [ProfilesService.Merge].
 type ListsService struct {
 	client *Client
 }
@@ -75,9 +74,8 @@ func (p *SubscriptionPage) read(text []byte) error {
 	)
 }
 
-// Page reads one page of the user's subscriptions: the first for an empty
-// cursor, or the one that the Cursor of another page names (GET
-// /profiles/{user_id}/lists).
+// Page reads one page of the user's subscriptions (GET /profiles/{user_id}/lists): the
+// first page if cursor is empty, otherwise the page after the one with that Cursor.
 func (s *ListsService) Page(ctx context.Context, userID, cursor string, opts ...RequestOption) (*SubscriptionPage, error) {
 	query := ""
 	if cursor != "" {
@@ -90,9 +88,9 @@ func (s *ListsService) Page(ctx context.Context, userID, cursor string, opts ...
 	return page, nil
 }
 
-// All reads all subscriptions of the user, a page at a time as the loop gets to
-// it. An error is the last thing that it yields; a server that names the same
-// page twice is an [*UnexpectedResponseError].
+// All iterates over all subscriptions of the user, and requests each page when the loop
+// needs it. An error ends the iteration; a cursor that comes twice is an
+// [*UnexpectedResponseError].
 func (s *ListsService) All(ctx context.Context, userID string, opts ...RequestOption) iter.Seq2[Subscription, error] {
 	return func(yield func(Subscription, error) bool) {
 		cursor, seen := "", map[string]bool{"": true}
@@ -140,7 +138,7 @@ type listsBody struct {
 // /profiles/{user_id}/lists). Other subscriptions stay. Courier may accept no more than
 // 20 new subscriptions a minute; see [*RateLimitError].
 //
-// Subscribe is safe to retry, and is retried.
+// Subscribe is idempotent, and is retried.
 func (s *ListsService) Subscribe(ctx context.Context, userID string, lists []ListSubscription, opts ...RequestOption) (*Result, error) {
 	if len(lists) == 0 {
 		return nil, invalid("lists", "there is no list to subscribe to")
@@ -157,8 +155,8 @@ func (s *ListsService) Subscribe(ctx context.Context, userID string, lists []Lis
 	return s.client.write(ctx, &subscribe, userID, body, opts)
 }
 
-// UnsubscribeAll ends all subscriptions of the user (DELETE
-// /profiles/{user_id}/lists). It is safe to retry, and is retried.
+// UnsubscribeAll removes all subscriptions of the user (DELETE /profiles/{user_id}/lists).
+// It is idempotent, and is retried.
 func (s *ListsService) UnsubscribeAll(ctx context.Context, userID string, opts ...RequestOption) (*Result, error) {
 	return s.client.write(ctx, &unsubscribeAll, userID, nil, opts)
 }

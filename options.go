@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/courier-profiles/courier-go/internal/transport"
 )
 
 // Option configures a [Client]. Options can be given in any order; if one is given twice,
@@ -126,8 +128,8 @@ func WithMaxRetryAfter(wait time.Duration) Option {
 }
 
 // WithLogger logs every attempt: at level Warn if it did not get a 2xx, with retry=true or
-// retry=false, and otherwise at Debug. A 404 of Get or Delete is logged at Debug too. The
-// records have operation, attempt number, status, duration, wait, and error, and no API
+// retry=false, and otherwise at Debug. A 404 of Get or Delete is logged at Debug too, and so
+// is a 2xx that turns out to be an [*UnexpectedResponseError]. The records have operation, attempt number, status, duration, wait, and error, and no API
 // key, user ID, URL, or profile. The default is no logging.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) error {
@@ -210,6 +212,29 @@ type request struct {
 	operation *operation
 	header    http.Header
 	keyed     bool
+}
+
+// applyOptions adds to header what opts ask for, and returns the retry policy.
+func applyOptions(op *operation, header http.Header, opts []RequestOption) (transport.Policy, error) {
+	if len(opts) == 0 {
+		return op.policy, nil
+	}
+	r := request{operation: op, header: header}
+	for _, opt := range opts {
+		if opt == nil {
+			return 0, invalid("opts", nilOption)
+		}
+		if err := opt(&r); err != nil {
+			return 0, err
+		}
+	}
+	if r.keyed {
+		return transport.IdempotentWithKey, nil
+	}
+	if header["X-Idempotency-Expiration"] != nil {
+		return 0, invalid("WithIdempotencyExpiration", "has no effect without WithIdempotencyKey: add it")
+	}
+	return op.policy, nil
 }
 
 // WithIdempotencyKey turns off the retry of a 500, because Courier would replay it. With a

@@ -76,7 +76,7 @@ func (o *PatchOp) MarshalJSONTo(enc *jsontext.Encoder) error {
 	case "add", "replace", "test":
 		body.Value = &o.value
 	}
-	return write(enc, &body)
+	return marshalTo(enc, &body)
 }
 
 // problem says what is wrong with the operation, or is empty.

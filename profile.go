@@ -23,8 +23,9 @@ import (
 // cannot hold (half of a surrogate pair, "\ud800") is a [json.RawMessage] there. As a
 // key of the profile itself it is an error.
 //
-// Values in Extra and Custom are written as encoding/json writes them, except that a nil map
-// is {} and a nil slice is []; only nil itself is null. A key in Extra that is
+// Values in Extra and Custom are written as encoding/json writes them, with these
+// exceptions: a nil map is {}, a nil slice is [], and a struct that encoding/json/v2 refuses,
+// such as one with a malformed tag or without exported fields, is a [ValidationError]. A key in Extra that is
 // also a set field is a [ValidationError].
 //
 // The keys are those of the Profiles API reference and of OpenID Connect Core 1.0,
@@ -115,7 +116,9 @@ func (p Profile) MarshalJSON() ([]byte, error) { return encode((*plainProfile)(&
 func (p *Profile) UnmarshalJSON(text []byte) error { return decode(text, p) }
 
 // MarshalJSONTo is [Profile.MarshalJSON] for encoding/json/v2.
-func (p *Profile) MarshalJSONTo(enc *jsontext.Encoder) error { return write(enc, (*plainProfile)(p)) }
+func (p *Profile) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return marshalTo(enc, (*plainProfile)(p))
+}
 
 // UnmarshalJSONFrom is [Profile.UnmarshalJSON] for encoding/json/v2.
 func (p *Profile) UnmarshalJSONFrom(dec *jsontext.Decoder) error {

@@ -9,9 +9,9 @@ import (
 
 // ProfilesService has the operations on profiles. It is at [Client.Profiles].
 //
-// A user id is any string that is not empty, "." or ".."; it is percent-encoded
-// into the path, and so never reaches another resource. Courier advises against
-// e-mail addresses and phone numbers as ids, because they change.
+// A user ID is any string except "", ".", and "..". It is percent-encoded in the path, so
+// it cannot reach another resource. Courier advises against email addresses and phone
+// numbers as IDs, because they change.
 type ProfilesService struct {
 	// Lists has the operations on a user's list subscriptions.
 	Lists *ListsService
@@ -27,16 +27,12 @@ var (
 	deleteProfile  = operation{name: "delete profile", method: http.MethodDelete, policy: transport.Idempotent, expectsMissing: true}
 )
 
-// Merge merges profile into the user's profile, and creates one if there is
-// none (POST /profiles/{user_id}, "Create a profile" in Courier's API
-// reference). The semantics are those of JSON Merge Patch, RFC 7396: what is not
-// there stays, objects are merged member by member, also inside Custom, and null
-// removes. An empty Profile changes nothing.
+// Merge merges profile into the user's profile, and creates one if there is none (POST
+// /profiles/{user_id}, "Create a profile" in Courier's API reference). It follows JSON
+// Merge Patch (RFC 7396): unset fields stay, objects are merged key by key, Custom
+// included, and null removes. An empty Profile changes nothing.
 //
-// Merge is safe to retry, and is retried. The errors are those of the package
-// page: a [*ValidationError] before anything is sent, an [*InvalidRequestError]
-// and the other answers, each with an [*APIError] in it, a [*ConnectionError],
-// or an [*UnexpectedResponseError].
+// Merge is idempotent, and is retried. The package page lists its errors.
 func (s *ProfilesService) Merge(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
 	return s.write(ctx, &mergeProfile, userID, profile, opts)
 }
@@ -48,8 +44,8 @@ type GetResult struct {
 	Response
 }
 
-// Get reads the user's profile (GET /profiles/{user_id}). A user without one is
-// a [*NotFoundError]. The other errors are those of [ProfilesService.Merge].
+// Get reads the user's profile and preferences (GET /profiles/{user_id}). A user without a
+// profile is a [*NotFoundError]. The other errors are those of [ProfilesService.Merge].
 func (s *ProfilesService) Get(ctx context.Context, userID string, opts ...RequestOption) (*GetResult, error) {
 	result := new(GetResult)
 	if err := s.client.do(ctx, &call{op: &getProfile, userID: userID}, result, opts); err != nil {
@@ -58,27 +54,22 @@ func (s *ProfilesService) Get(ctx context.Context, userID string, opts ...Reques
 	return result, nil
 }
 
-// Replace makes profile the whole of the user's profile, and creates one if
-// there is none (PUT /profiles/{user_id}): every member that is not in it is
-// removed, so that an empty Profile empties it. To change a part of a profile
-// use Merge; to Get, change and Replace loses what others wrote in between.
+// Replace overwrites the user's whole profile, and creates one if there is none (PUT
+// /profiles/{user_id}): whatever is not in profile is removed, so an empty Profile empties
+// it. Get, change, Replace loses concurrent writes; use Merge to change a part.
 //
-// Replace is safe to retry, and is retried. The errors are those of
-// [ProfilesService.Merge].
+// Replace is idempotent, and is retried. The errors are those of [ProfilesService.Merge].
 func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
 	return s.write(ctx, &replaceProfile, userID, profile, opts)
 }
 
-// Patch applies ops to the user's profile, in their order, all or none (PATCH
-// /profiles/{user_id}, JSON Patch, RFC 6902), and creates a profile if there is
-// none. No ops change nothing. Where Courier cannot apply one, such as a
-// [PatchTest] that does not hold, the error is an [*InvalidRequestError]. An
-// invalid pointer is a [*ValidationError]; the other errors are those of
-// [ProfilesService.Merge].
+// Patch applies ops to the user's profile in order, all or none, and creates a profile if
+// there is none (PATCH /profiles/{user_id}, JSON Patch, RFC 6902). No ops change nothing.
+// If Courier cannot apply one, such as a [PatchTest] that fails, the error is an
+// [*InvalidRequestError]. The other errors are those of [ProfilesService.Merge].
 //
-// A patch may do something else when it is applied twice. It is retried only
-// when Courier cannot have acted on it: on status 429 and 503, and when dialling
-// failed.
+// A patch may have another effect when it is applied twice, so it is retried only if
+// Courier cannot have acted on it: after 429 and 503, and if no connection could be opened.
 func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchOp, opts ...RequestOption) (*Result, error) {
 	body, err := encode(&patchBody{ops})
 	if err != nil {
@@ -87,11 +78,10 @@ func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchO
 	return s.client.write(ctx, &patchProfile, userID, body, opts)
 }
 
-// Delete deletes the user's profile (DELETE /profiles/{user_id}). List
-// subscriptions and preferences stay: they are resources of their own.
+// Delete deletes the user's profile (DELETE /profiles/{user_id}). List subscriptions and
+// preferences are separate resources, and stay.
 //
-// Delete is safe to retry, and is retried. The errors are those of
-// [ProfilesService.Merge].
+// Delete is idempotent, and is retried. The errors are those of [ProfilesService.Merge].
 func (s *ProfilesService) Delete(ctx context.Context, userID string, opts ...RequestOption) (*Result, error) {
 	return s.client.write(ctx, &deleteProfile, userID, nil, opts)
 }
