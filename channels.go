@@ -187,15 +187,15 @@ func (t *Tokens) UnmarshalJSON(text []byte) error { return decode(text, t) }
 func (t Tokens) MarshalJSONTo(enc *jsontext.Encoder) error {
 	switch t.form {
 	case formString:
-		return marshalTo(enc, &t.list[0])
+		return encodeTo(enc, &t.list[0])
 	case formObjects:
 		objects := make([]tokenObject, len(t.list))
 		for i, token := range t.list {
 			objects[i].Token = Set(token)
 		}
-		return marshalTo(enc, objects)
+		return encodeTo(enc, objects)
 	}
-	return marshalTo(enc, &t.list)
+	return encodeTo(enc, &t.list)
 }
 
 // UnmarshalJSONFrom is [Tokens.UnmarshalJSON] for encoding/json/v2.
@@ -220,7 +220,7 @@ func (t *Tokens) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	for _, object := range objects {
 		token, ok := object.Token.Get()
 		if !ok {
-			return errNotText
+			return errType
 		}
 		t.list = append(t.list, token)
 	}

@@ -108,9 +108,9 @@ func (f *Field[T]) MarshalJSONTo(enc *jsontext.Encoder) error {
 		if text, ok := any(&f.value).(*string); ok && utf8.ValidString(*text) {
 			return enc.WriteToken(jsontext.String(*text))
 		}
-		return marshalTo(enc, &f.value)
+		return encodeTo(enc, &f.value)
 	}
-	return marshalTo(enc, stdjson.RawMessage(f.state.mismatch))
+	return encodeTo(enc, stdjson.RawMessage(f.state.mismatch))
 }
 
 // UnmarshalJSONFrom is [Field.UnmarshalJSON] for encoding/json/v2.

@@ -61,8 +61,7 @@ var (
 var (
 	errNotUTF8   = errors.New("invalid UTF-8")
 	errNotNumber = errors.New("not a JSON number")
-	errNotText   = errors.New("not a JSON string that Go can hold")
-	errNotObject = errors.New("not a JSON object")
+	errType      = errors.New("JSON of another type, or text that Go cannot hold")
 )
 
 // encode returns v as JSON; the error is a [*ValidationError].
@@ -74,9 +73,9 @@ func encode(v any) ([]byte, error) {
 	return text, nil
 }
 
-// marshalTo is encode for the methods that encoding/json/v2 calls. Inside of encode it leaves
+// encodeTo is encode for the methods that encoding/json/v2 calls. Inside of encode it leaves
 // the error to that, which knows the whole path.
-func marshalTo(enc *jsontext.Encoder, v any) error {
+func encodeTo(enc *jsontext.Encoder, v any) error {
 	depth := enc.StackDepth()
 	err := json.MarshalEncode(enc, v, writing)
 	if outer, _ := json.GetOption(enc.Options(), json.WithMarshalers); err != nil && outer != marshalers {
@@ -280,7 +279,7 @@ func readString(dec *jsontext.Decoder, text *string) error {
 			return nil
 		}
 	}
-	return errNotText
+	return errType
 }
 
 func readNumber(dec *jsontext.Decoder, n *stdjson.Number) error {
@@ -304,7 +303,7 @@ func readPlain[T any](dec *jsontext.Decoder, object *T, extra *map[string]any) e
 		return err
 	}
 	if members == nil {
-		return errNotObject
+		return errType
 	}
 	for key, value := range members {
 		if value == nil {

@@ -76,7 +76,7 @@ func (o *PatchOp) MarshalJSONTo(enc *jsontext.Encoder) error {
 	case "add", "replace", "test":
 		body.Value = &o.value
 	}
-	return marshalTo(enc, &body)
+	return encodeTo(enc, &body)
 }
 
 // problem says what is wrong with the operation, or is empty.

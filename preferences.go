@@ -49,7 +49,7 @@ func (p *Preferences) UnmarshalJSON(text []byte) error { return decode(text, p) 
 
 // MarshalJSONTo is [Preferences.MarshalJSON] for encoding/json/v2.
 func (p *Preferences) MarshalJSONTo(enc *jsontext.Encoder) error {
-	return marshalTo(enc, (*plainPreferences)(p))
+	return encodeTo(enc, (*plainPreferences)(p))
 }
 
 // UnmarshalJSONFrom is [Preferences.UnmarshalJSON] for encoding/json/v2.

@@ -117,7 +117,7 @@ func (p *Profile) UnmarshalJSON(text []byte) error { return decode(text, p) }
 
 // MarshalJSONTo is [Profile.MarshalJSON] for encoding/json/v2.
 func (p *Profile) MarshalJSONTo(enc *jsontext.Encoder) error {
-	return marshalTo(enc, (*plainProfile)(p))
+	return encodeTo(enc, (*plainProfile)(p))
 }
 
 // UnmarshalJSONFrom is [Profile.UnmarshalJSON] for encoding/json/v2.
