@@ -1,19 +1,24 @@
 package courier_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
+	"os/exec"
+	"reflect"
 	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/jarcoal/httpmock"
@@ -27,38 +32,22 @@ func TestOperationsOnTheWire(t *testing.T) {
 	if !regexp.MustCompile(`^\d+\.\d+\.\d+$`).MatchString(courier.Version) {
 		t.Errorf("Version is %q", courier.Version)
 	}
-	type received struct {
-		Method, RequestURI, Host, Body string
-		Header                         http.Header
-	}
-	var got received
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	var got sentRequest
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
-		got = received{r.Method, r.RequestURI, r.Host, string(body), r.Header}
-		w.Header().Set("X-Request-Id", "req-1")
-		w.Header().Set("X-Amzn-Requestid", "of the gateway")
+		got = sentRequest{r.Method, "http://" + r.Host + r.RequestURI, string(body), r.Header}
 		_, _ = io.WriteString(w, successBody)
-	}))
-	t.Cleanup(server.Close)
-	client, err := courier.NewClient(testAPIKey, courier.WithBaseURL(server.URL+"/base/v1/"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.CloseIdleConnections)
-	for _, op := range apiOperations {
+	})
+	client := newTestClient(t, nil, courier.WithBaseURL(url+"/"))
+	for _, op := range operations {
 		t.Run(op.name, func(t *testing.T) {
-			resp, err := op.call(t.Context(), client, "0460766e-8463-4905-ae98-b72c7aef41d6")
-			if err != nil {
-				t.Fatal(err)
+			if resp, err := op.call(t.Context(), client, "0460766e-8463-4905-ae98-b72c7aef41d6"); err != nil || resp.StatusCode != 200 || resp.Attempts != 1 {
+				t.Fatalf("%+v, error %v", resp.Response, err)
 			}
-			if resp.StatusCode != http.StatusOK || resp.RequestID != "req-1" || resp.Attempts != 1 || resp.Header.Get("X-Request-Id") != "req-1" {
-				t.Errorf("the response is %+v", resp)
-			}
-			want := received{
-				Method:     op.method,
-				RequestURI: "/base/v1/profiles/0460766e-8463-4905-ae98-b72c7aef41d6" + op.suffix,
-				Host:       server.Listener.Addr().String(),
-				Body:       op.body,
+			want := sentRequest{
+				Method: op.method,
+				URL:    strings.TrimSuffix(url+"/profiles/0460766e-8463-4905-ae98-b72c7aef41d6"+op.suffix+"?"+op.query, "?"),
+				Body:   op.body,
 				Header: http.Header{
 					"Accept":          {"application/json"},
 					"Accept-Encoding": {"gzip"},
@@ -79,48 +68,22 @@ func TestOperationsOnTheWire(t *testing.T) {
 
 // userIDs are IDs and the path segment that each is on the wire.
 var userIDs = []struct{ id, segment string }{
-	{"0460766e-8463-4905-ae98-b72c7aef41d6", "0460766e-8463-4905-ae98-b72c7aef41d6"},
-	{"-._~", "-._~"},
-	{"a/b", "a%2Fb"},
-	{"../lists/x", "..%2Flists%2Fx"},
-	{"x/..", "x%2F.."},
+	{"0460766e-8463-4905-ae98-b72c7aef41d6", "0460766e-8463-4905-ae98-b72c7aef41d6"}, {"-._~", "-._~"}, {"a/b", "a%2Fb"},
+	{"../lists/x", "..%2Flists%2Fx"}, {"x/..", "x%2F.."},
 	{"//", "%2F%2F"},
 	{"https://example.com/", "https%3A%2F%2Fexample.com%2F"},
-	{"a?b", "a%3Fb"},
-	{"a#b", "a%23b"},
-	{"100%", "100%25"},
-	{"%2F", "%252F"},
-	{"%2e%2e", "%252e%252e"},
-	{"%zz", "%25zz"},
-	{"ü/✓", "%C3%BC%2F%E2%9C%93"},
-	{"a\r\nX-Evil: 1", "a%0D%0AX-Evil%3A%201"},
-	{"\x00", "%00"},
-	{"\x7f", "%7F"},
-	{"a b", "a%20b"},
-	{" ", "%20"},
-	{"+15555550100", "%2B15555550100"},
-	{"user+tag@example.com", "user%2Btag%40example.com"},
-	{"\xff\xfe", "%FF%FE"},
-	{"...", "..."},
-	{". ", ".%20"},
-	{"..;", "..%3B"},
-	{`\..\`, "%5C..%5C"},
-	{";&=:,$!*'()[]", "%3B%26%3D%3A%2C%24%21%2A%27%28%29%5B%5D"},
-	{`"<>^{|}` + "`", "%22%3C%3E%5E%7B%7C%7D%60"},
+	{"a?b", "a%3Fb"}, {"a#b", "a%23b"}, {"100%", "100%25"}, {"%2F", "%252F"}, {"%2e%2e", "%252e%252e"}, {"%zz", "%25zz"}, {"ü/✓", "%C3%BC%2F%E2%9C%93"},
+	{"a\r\nX-Evil: 1", "a%0D%0AX-Evil%3A%201"}, {"\x00", "%00"}, {"\x7f", "%7F"}, {"a b", "a%20b"}, {" ", "%20"}, {"+15555550100", "%2B15555550100"},
+	{"user+tag@example.com", "user%2Btag%40example.com"}, {"\xff\xfe", "%FF%FE"}, {"...", "..."}, {". ", ".%20"}, {"..;", "..%3B"}, {`\..\`, "%5C..%5C"},
+	{";&=:,$!*'()[]", "%3B%26%3D%3A%2C%24%21%2A%27%28%29%5B%5D"}, {`"<>^{|}` + "`", "%22%3C%3E%5E%7B%7C%7D%60"},
 	{strings.Repeat("ü", 5000), strings.Repeat("%C3%BC", 5000)},
 }
 
 // basePaths are paths of a base URL, and what is sent of them.
 var basePaths = []struct{ path, sent string }{
-	{"", ""},
-	{"/", ""},
-	{"/base/v1", "/base/v1"},
+	{"", ""}, {"/", ""}, {"/base/v1", "/base/v1"},
 	{"/base/v1//", "/base/v1"},
-	{"/a%2Fb", "/a%2Fb"},
-	{"/a%2fb/", "/a%2fb"},
-	{"/a%2F", "/a%2F"},
-	{"/a b/ü/", "/a%20b/%C3%BC"},
-	{"/100%25", "/100%25"},
+	{"/a%2Fb", "/a%2Fb"}, {"/a%2fb/", "/a%2fb"}, {"/a%2F", "/a%2F"}, {"/a b/ü/", "/a%20b/%C3%BC"}, {"/100%25", "/100%25"},
 	{"/a;b=c,d/(e)!*'@:$&+", "/a;b=c,d/(e)!*'@:$&+"},
 }
 
@@ -128,20 +91,14 @@ var basePaths = []struct{ path, sent string }{
 // a RoundTripper sees, below any base URL.
 func TestUserIDIsOneSegment(t *testing.T) {
 	t.Parallel()
-	var received string
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		received = r.RequestURI
-		_, _ = io.WriteString(w, successBody)
-	}))
-	t.Cleanup(server.Close)
-	var seen url.URL
-	transport := courier.NewTransport(nil)
-	spy := httpmock.Responder(func(req *http.Request) (*http.Response, error) {
-		seen = *req.URL
-		return transport.RoundTrip(req)
-	})
 	for _, base := range basePaths {
-		client := newTestClient(t, script(spy), courier.WithBaseURL(server.URL+base.path))
+		var wire *sentRequest
+		var seen url.URL
+		client := respondingClient(t, func(req *http.Request) (resp *http.Response, err error) {
+			seen = *req.URL
+			wire, err = onTheWire(req)
+			return httpmock.NewStringResponse(http.StatusNoContent, ""), err
+		}, courier.WithBaseURL("https://courier.test"+base.path))
 		for _, user := range userIDs {
 			for suffix, call := range map[string]func(context.Context, string, ...courier.RequestOption) (*courier.Result, error){
 				"": client.Profiles.Delete, "/lists": client.Profiles.Lists.UnsubscribeAll,
@@ -151,15 +108,68 @@ func TestUserIDIsOneSegment(t *testing.T) {
 					continue
 				}
 				want := base.sent + "/profiles/" + user.segment + suffix
-				if received != want || seen.String() != server.URL+want {
-					t.Errorf("base path %q, user ID %.40q: sent to %.80q, want %.80q (URL %.80q)", base.path, user.id, received, want, seen.String())
-				}
-				if !strings.HasSuffix(seen.Path, "/profiles/"+user.id+suffix) {
-					t.Errorf("base path %q, user ID %.40q: the path is %.80q", base.path, user.id, seen.Path)
+				if wire.URL != want || seen.String() != "https://courier.test"+want || !strings.HasSuffix(seen.Path, "/profiles/"+user.id+suffix) {
+					t.Errorf("base path %q, user ID %.40q: sent to %.80q, want %.80q (URL %.80q, path %.80q)", base.path, user.id, wire.URL, want, seen.String(), seen.Path)
 				}
 			}
 		}
 	}
+}
+
+// FuzzUserID sends each operation for any user ID and cursor.
+func FuzzUserID(f *testing.F) {
+	for i, user := range userIDs {
+		for op := range operations {
+			f.Add(uint8(op), i%2 == 0, user.id, "")
+		}
+		f.Add(uint8(5), i%2 == 0, "user-1", user.id)
+	}
+	for _, id := range []string{"", ".", ".."} {
+		f.Add(uint8(len(id)), true, id, "")
+	}
+	var seen *sentRequest
+	clients := map[string]*courier.Client{}
+	for _, base := range []string{"/base/v1", "/a%2Fb"} {
+		clients[base] = wireClient(f, &seen, courier.WithBaseURL("https://courier.test"+base))
+	}
+	f.Fuzz(func(t *testing.T, n uint8, escaped bool, id, cursor string) {
+		op, base, want := operations[int(n)%len(operations)], "/base/v1", url.Values{}
+		if escaped {
+			base = "/a%2Fb"
+		}
+		seen = nil
+		var err error
+		if op.name == "list subscriptions" {
+			if cursor != "" {
+				want.Set("cursor", cursor)
+			}
+			_, err = clients[base].Profiles.Lists.Page(t.Context(), id, cursor)
+		} else {
+			_, err = op.call(t.Context(), clients[base], id)
+		}
+		if id == "" || id == "." || id == ".." {
+			if wantInvalid(t, err, "userID", op.name); seen != nil {
+				t.Errorf("%s for %q was refused, and sent", op.name, id)
+			}
+			return
+		}
+		if err != nil || seen == nil {
+			t.Fatalf("%s for %q: %v", op.name, id, err)
+		}
+		path, query, hasQuery := strings.Cut(seen.URL, "?")
+		segment, begins := strings.CutPrefix(path, base+"/profiles/")
+		segment, ends := strings.CutSuffix(segment, op.suffix)
+		got, err := url.PathUnescape(segment)
+		if !begins || !ends || err != nil || got != id || strings.ContainsAny(segment, `/\;#`) || segment == "." || segment == ".." {
+			t.Errorf("%s for %q is sent to %q, which is for %q (%v)", op.name, id, seen.URL, got, err)
+		}
+		if values, err := url.ParseQuery(query); err != nil || !reflect.DeepEqual(values, want) || hasQuery != (len(want) > 0) || strings.Contains(query, "#") {
+			t.Errorf("%s with cursor %q has the query %q (%v)", op.name, cursor, query, err)
+		}
+		if seen.Method != op.method || seen.Body != op.body || seen.Header.Get("Host") != "courier.test" {
+			t.Errorf("%s for %q: sent %+v", op.name, id, *seen)
+		}
+	})
 }
 
 // TestCallRefused: what is wrong with a call is an error before anything is sent. A path
@@ -169,10 +179,10 @@ func TestCallRefused(t *testing.T) {
 	sent := script(respond(200))
 	client := newTestClient(t, sent)
 	var none context.Context
-	for _, op := range apiOperations {
+	for _, op := range operations {
 		for _, id := range []string{"", ".", ".."} {
-			resp, err := op.call(t.Context(), client, id)
-			if wantInvalid(t, err, "userID"); resp != nil {
+			got, err := op.call(t.Context(), client, id)
+			if wantAdvice(t, err, "userID"); got.Response != nil {
 				t.Errorf("%s of %q: a response beside error %v", op.name, id, err)
 			}
 		}
@@ -229,8 +239,7 @@ func TestNewClientFromEnv(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			setEnv(t, tt.apiKey, tt.authToken, tt.baseURL)
 			sent := script(respond(200))
-			opts := append(make([]courier.Option, 0, 8), tt.opts...)
-			client, err := courier.NewClientFromEnv(append(opts, courier.WithHTTPClient(&http.Client{Transport: sent}))...)
+			client, err := courier.NewClientFromEnv(append(tt.opts, courier.WithHTTPClient(&http.Client{Transport: sent}))...)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,11 +249,6 @@ func TestNewClientFromEnv(t *testing.T) {
 			}
 			if got := sent.last(t); got.URL != tt.wantURL+"/profiles/user-1" || got.Header.Get("Authorization") != "Bearer "+tt.wantKey {
 				t.Errorf("sent to %s with %q", got.URL, got.Header.Get("Authorization"))
-			}
-			for i, opt := range opts[:cap(opts)][len(tt.opts)+1:] {
-				if opt != nil {
-					t.Errorf("the caller's slice has something new after its end, at %d", i)
-				}
 			}
 		})
 	}
@@ -285,14 +289,13 @@ func TestNewClientIgnoresTheEnvironment(t *testing.T) {
 	if got := sent.last(t); err != nil || got.URL != testBaseURL+"/profiles/user-1" || got.Header.Get("Authorization") != "Bearer "+testAPIKey {
 		t.Errorf("sent to %s with %q, error %v", got.URL, got.Header.Get("Authorization"), err)
 	}
-	_, err = courier.NewClient("")
-	wantInvalid(t, err, "apiKey")
 }
 
-// TestConcurrentUse has many goroutines share a client and a slice of options.
+// TestConcurrentUse has many goroutines share a client and a slice of options, and print
+// the client, which reads its fields.
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
-	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+	url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
 		id := strings.TrimPrefix(r.RequestURI, "/base/v1/profiles/")
 		if want := `{"profile":{"email":"` + id + `@example.com"}}`; string(body) != want || r.Header.Get("X-Own") != id || r.Header.Get("X-Shared") != "1" {
@@ -300,13 +303,8 @@ func TestConcurrentUse(t *testing.T) {
 			return
 		}
 		_, _ = fmt.Fprintf(w, `{"status":%q}`, id)
-	}))
-	t.Cleanup(server.Close)
-	client, err := courier.NewClient(testAPIKey, courier.WithBaseURL(server.URL+"/base/v1"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(client.CloseIdleConnections)
+	})
+	client := newTestClient(t, nil, courier.WithBaseURL(url))
 	shared := append(make([]courier.RequestOption, 0, 4), courier.WithHeader("X-Shared", "1"))
 	var wg sync.WaitGroup
 	for worker := range 16 {
@@ -320,6 +318,7 @@ func TestConcurrentUse(t *testing.T) {
 				}
 				if n == 5 {
 					client.CloseIdleConnections()
+					_ = fmt.Sprintf("%+v %#v", *client, client.Profiles)
 				}
 			}
 		})
@@ -350,17 +349,15 @@ func TestCallersValuesStay(t *testing.T) {
 // in retries and in later calls.
 func TestTransportEditsInPlace(t *testing.T) {
 	t.Parallel()
-	edit := func(then httpmock.Responder) httpmock.Responder {
-		return func(req *http.Request) (*http.Response, error) {
-			req.URL.Path = "/gateway" + req.URL.Path
-			for _, values := range req.Header {
-				values[0] = "edited"
-			}
-			req.Header.Add("X-Added", "1")
-			return then(req)
+	status := 200
+	sent := script(func(req *http.Request) (*http.Response, error) {
+		req.URL.Path = "/gateway" + req.URL.Path
+		for _, values := range req.Header {
+			values[0] = "edited"
 		}
-	}
-	sent := script(edit(respond(503)), edit(respond(200)), edit(respond(503)), edit(respond(200)))
+		status = 703 - status // 503 and 200 in turn
+		return respond(status)(req)
+	})
 	client := newTestClient(t, sent, courier.WithRetryWait(0, 0))
 	option := courier.WithHeader("X-Mine", "1")
 	for range 2 {
@@ -368,11 +365,8 @@ func TestTransportEditsInPlace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	if len(sent.sent) != 4 || sent.sent[0].Header.Get("X-Mine") != "1" {
-		t.Fatalf("sent %+v", sent.sent)
-	}
-	for _, request := range sent.sent[1:] {
-		if diff := cmp.Diff(sent.sent[0], request); diff != "" {
+	for _, request := range sent.sent {
+		if diff := cmp.Diff(sent.sent[0], request); diff != "" || request.Header.Get("X-Mine") != "1" || len(sent.sent) != 4 {
 			t.Errorf("a later request differs (-first +later):\n%s", diff)
 		}
 	}
@@ -431,29 +425,124 @@ func TestCloseIdleConnections(t *testing.T) {
 	newTestClient(t, script(respond(200))).CloseIdleConnections() // there is no such method
 }
 
-// TestPrintedClient prints a client in use, for the race detector.
-func TestPrintedClient(t *testing.T) {
+// What a user of the client sees of connections. The pool by itself is a test of
+// internal/transport.
+
+// TestHTTPMock replaces http.DefaultTransport, so it does not run in parallel.
+func TestHTTPMock(t *testing.T) {
+	mock := func(t *testing.T, httpClient *http.Client) {
+		client := newTestClient(t, nil, courier.WithHTTPClient(httpClient), courier.WithMaxRetries(0))
+		httpmock.RegisterResponder("POST", testBaseURL+"/profiles/user-1", respond(201))
+		t.Cleanup(httpmock.Reset)
+		if resp, err := merge(t.Context(), client); err != nil || resp.StatusCode != 201 {
+			t.Errorf("%+v, error %v", resp, err)
+		}
+		if _, err := client.Profiles.Delete(t.Context(), "user-2"); !matches[*courier.ConnectionError](err) || !strings.Contains(err.Error(), "no responder found") {
+			t.Errorf("without a responder: %v", err)
+		}
+	}
+	t.Run("Activate", func(t *testing.T) {
+		httpmock.Activate(t)
+		mock(t, http.DefaultClient)
+		mock(t, &http.Client{Timeout: time.Minute})
+	})
+	t.Run("ActivateNonDefault", func(t *testing.T) {
+		own := new(http.Client)
+		httpmock.ActivateNonDefault(own)
+		t.Cleanup(func() { httpmock.DeactivateNonDefault(own) })
+		mock(t, own)
+	})
+}
+
+// TestProxyOfEnvironment runs itself in a process of its own, because net/http reads the
+// variables once.
+func TestProxyOfEnvironment(t *testing.T) {
+	const child = "COURIER_TEST_PROXY_CHILD"
+	if os.Getenv(child) == "" {
+		t.Parallel()
+		var mu sync.Mutex
+		var seen []string
+		proxy, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			mu.Lock()
+			defer mu.Unlock()
+			seen = append(seen, r.RequestURI)
+			_, _ = io.WriteString(w, successBody)
+		})
+		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestProxyOfEnvironment$", "-test.v")
+		cmd.Env = append(os.Environ(), child+"=1", "HTTP_PROXY="+proxy, "NO_PROXY=", "no_proxy=")
+		if out, err := cmd.CombinedOutput(); err != nil || !bytes.Contains(out, []byte("--- PASS")) {
+			t.Errorf("%v\n%s", err, out)
+		}
+		want := []string{"http://courier.test/1/profiles/user-1", "http://courier.test/2/profiles/user-1", "http://courier.test/3/profiles/user-1"}
+		if !slices.Equal(seen, want) {
+			t.Errorf("the proxy received requests for %q", seen)
+		}
+		return
+	}
+	for i, opts := range [][]courier.Option{
+		nil,
+		{courier.WithHTTPClient(&http.Client{Timeout: time.Minute})},
+		{courier.WithHTTPClient(&http.Client{Transport: courier.NewTransport(nil)})},
+	} {
+		client := newTestClient(t, nil, append(opts, courier.WithBaseURL(fmt.Sprint("http://courier.test/", i+1)), courier.WithInsecureHTTP())...)
+		if _, err := merge(t.Context(), client); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// TestConnections makes 64 calls at once, by the pool that a client has by default, and
+// by one that the caller wraps, such as to trace requests.
+func TestConnections(t *testing.T) {
 	t.Parallel()
-	client := newTestClient(t, script(respond(503)), courier.WithRetryWait(0, 0))
-	var wg sync.WaitGroup
-	for range 2 {
-		wg.Go(func() {
-			for range 50 {
-				_, _ = merge(t.Context(), client)
+	handle := http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, successBody) })
+	http2 := httptest.NewUnstartedServer(handle)
+	http2.EnableHTTP2 = true
+	opened2 := countConnections(t, http2)
+	http2.StartTLS()
+	pool := courier.NewTransport(&http.Transport{TLSClientConfig: http2.Client().Transport.(*http.Transport).TLSClientConfig})
+	t.Cleanup((&http.Client{Transport: pool}).CloseIdleConnections)
+	url, opened1 := serve(t, handle)
+	for _, test := range []struct {
+		name, url string
+		transport http.RoundTripper
+		opened    *atomic.Int64
+		most      int64
+	}{
+		{"HTTP/1.1", url, nil, opened1, 80},
+		{"HTTP/2", http2.URL + "/base/v1", roundTripFunc(pool.RoundTrip), opened2, 2},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			client := newTestClient(t, test.transport, courier.WithBaseURL(test.url))
+			for range 10 {
+				var wg sync.WaitGroup
+				for range 64 {
+					wg.Go(func() {
+						if _, err := merge(t.Context(), client); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+			}
+			if n := test.opened.Load(); n > test.most {
+				t.Errorf("64 calls in flight opened %d connections, want at most %d", n, test.most)
 			}
 		})
 	}
-	var log strings.Builder
-	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%d", "%x"} {
-		for _, value := range []any{client, *client, client.Profiles, *client.Profiles, *client.Profiles.Lists, struct{ c any }{client}, []any{*client}} {
-			_, _ = fmt.Fprintf(&log, verb+"\n", value)
+}
+
+func TestReused(t *testing.T) {
+	t.Parallel()
+	url, _ := serve(t, func(http.ResponseWriter, *http.Request) {})
+	seen := new(observer)
+	client := newTestClient(t, nil, courier.WithBaseURL(url), seen.option())
+	for i := range 3 {
+		if i == 2 {
+			client.CloseIdleConnections()
 		}
-	}
-	slog.New(slog.NewJSONHandler(&log, nil)).Info("client", "pointer", client, "value", *client)
-	wg.Wait()
-	for _, secret := range []string{testAPIKey, fmt.Sprintf("%x", testAPIKey), "Bearer"} {
-		if strings.Contains(log.String(), secret) {
-			t.Errorf("a printed client shows %q:\n%s", secret, log.String())
+		if _, err := merge(t.Context(), client); err != nil || seen.attempts[i].Reused != (i == 1) {
+			t.Errorf("call %d: %+v, error %v", i, seen.attempts, err)
 		}
 	}
 }

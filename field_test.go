@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	jsonv2 "github.com/go-json-experiment/json"
 	"github.com/google/go-cmp/cmp"
 
 	courier "github.com/courier-profiles/courier-go"
@@ -81,9 +80,6 @@ func TestFieldEqual(t *testing.T) {
 	if courier.Set(courier.Address{}).Equal(courier.Set(courier.Address{Country: courier.Null[string]()})) {
 		t.Error("null equals unset")
 	}
-	if courier.Set(courier.TokenList("a")).Equal(courier.Set(courier.Token("a"))) {
-		t.Error("a list of tokens equals a token")
-	}
 	document := `{"email":"a","address":{"country":"FR","x":1.0},"custom":{"n":1.0},"expo":{"tokens":[{"token":"a"}]},"webhook":{"headers":{"a":"b"}},"x":{"y":"\ud800"}}`
 	p := readProfile(t, document)
 	if diff := cmp.Diff(p, readProfile(t, document)); diff != "" {
@@ -99,24 +95,15 @@ func TestFieldEqual(t *testing.T) {
 func TestSetOrNullAndSetOrUnset(t *testing.T) {
 	t.Parallel()
 	text, empty := "x", ""
-	for _, test := range []struct {
-		got, want courier.Field[string]
-	}{
-		{courier.SetOrNull(&text), courier.Set("x")},
-		{courier.SetOrNull(&empty), courier.Set("")},
-		{courier.SetOrNull[string](nil), courier.Null[string]()},
-		{courier.SetOrUnset(&text), courier.Set("x")},
-		{courier.SetOrUnset(&empty), courier.Set("")},
-		{courier.SetOrUnset[string](nil), courier.Field[string]{}},
-	} {
-		if !test.got.Equal(test.want) {
-			t.Errorf("got %+v, want %+v", test.got, test.want)
-		}
+	tests := [][2]courier.Field[string]{
+		{courier.SetOrNull(&text), courier.Set("x")}, {courier.SetOrNull(&empty), courier.Set("")}, {courier.SetOrNull[string](nil), courier.Null[string]()},
+		{courier.SetOrUnset(&text), courier.Set("x")}, {courier.SetOrUnset(&empty), courier.Set("")}, {courier.SetOrUnset[string](nil), courier.Field[string]{}},
 	}
-	f := courier.SetOrNull(&text)
-	text = "changed"
-	if f.Or("") != "x" {
-		t.Error("the Field has the pointer, not the value")
+	text = "changed" // a Field has the value, not the pointer
+	for i, test := range tests {
+		if !test[0].Equal(test[1]) {
+			t.Errorf("%d: got %+v, want %+v", i, test[0], test[1])
+		}
 	}
 }
 
@@ -164,16 +151,6 @@ func TestMismatch(t *testing.T) {
 			_, ok := p.EmailVerified.Get()
 			return p.EmailVerified.Mismatch(), ok || p.EmailVerified.Or(false)
 		}, `"true"`, func(p *courier.Profile) { p.EmailVerified = courier.Set(true) }, `{"email_verified":true}`},
-		{`{"address":"1 Main St","x":1.0}`, func(p courier.Profile) (json.RawMessage, bool) {
-			_, ok := p.Address.Get()
-			return p.Address.Mismatch(), ok
-		}, `"1 Main St"`, func(p *courier.Profile) { p.Address = courier.Set(courier.Address{}) }, `{"address":{},"x":1.0}`},
-		{`{"address":{"country":[1e2],"x":1.0}}`, func(p courier.Profile) (json.RawMessage, bool) {
-			_, ok := p.Address.Or(courier.Address{}).Country.Get()
-			return p.Address.Or(courier.Address{}).Country.Mismatch(), ok
-		}, `[1e2]`, func(p *courier.Profile) {
-			change(&p.Address, func(a *courier.Address) { a.Country = courier.Set("FR") })
-		}, `{"address":{"country":"FR","x":1.0}}`},
 		{`{"webhook":{"authentication":{"password":1.50,"mode":"basic"},"headers":{"a":1}}}`, func(p courier.Profile) (json.RawMessage, bool) {
 			password := p.Webhook.Or(courier.Webhook{}).Authentication.Or(courier.WebhookAuthentication{}).Password
 			_, ok := password.Get()
@@ -183,10 +160,6 @@ func TestMismatch(t *testing.T) {
 				change(&w.Authentication, func(a *courier.WebhookAuthentication) { a.Password = courier.Null[string]() })
 			})
 		}, `{"webhook":{"authentication":{"password":null,"mode":"basic"},"headers":{"a":1}}}`},
-		{`{"apn":"bare"}`, func(p courier.Profile) (json.RawMessage, bool) {
-			_, ok := p.APN.Get()
-			return p.APN.Mismatch(), ok
-		}, `"bare"`, func(p *courier.Profile) { p.APN = courier.Set(courier.APN{Token: courier.Set("bare")}) }, `{"apn":{"token":"bare"}}`},
 		{`{"custom":[{"\ud800":1.0}]}`, func(p courier.Profile) (json.RawMessage, bool) {
 			_, ok := p.Custom.Get()
 			return p.Custom.Mismatch(), ok
@@ -210,17 +183,14 @@ func TestFieldOfAnyType(t *testing.T) {
 	t.Parallel()
 	type point struct{ X, Y int }
 	checkFieldOf(t, 5, `5`)
-	checkFieldOf(t, int64(9007199254740993), `9007199254740993`)
 	checkFieldOf(t, 1.5, `1.5`)
 	checkFieldOf(t, json.Number("1.0"), `1.0`)
 	checkFieldOf(t, textKey("pro"), `"text-pro"`, "written differently than read")
 	checkFieldOf(t, point{1, 2}, `{"X":1,"Y":2}`)
-	checkFieldOf(t, &point{1, 2}, `{"X":1,"Y":2}`)
 	checkFieldOf(t, []int{1, 2}, `[1,2]`)
 	checkFieldOf(t, []any{"a", nil, json.Number("1.0")}, `["a",null,1.0]`)
 	checkFieldOf[any](t, json.Number("9007199254740993"), `9007199254740993`)
 	checkFieldOf[any](t, map[string]any{"n": json.Number("1E400"), "h": json.RawMessage(`"\ud800"`)}, `{"n":1E400,"h":"\ud800"}`)
-	checkFieldOf[any](t, "x", `"x"`)
 	checkFieldOf(t, map[string]json.Number{"n": "1.50"}, `{"n":1.50}`)
 	checkFieldOf(t, []map[string]any{{"n": json.Number("9007199254740993")}}, `[{"n":9007199254740993}]`)
 	checkFieldOf(t, struct{ Any any }{json.Number("1.0")}, `{"Any":1.0}`)
@@ -346,16 +316,6 @@ func TestAddressAlone(t *testing.T) {
 				sameJSON(t, engine.name, text, string(got))
 			}
 		}
-		slack := courier.Slack{Channel: courier.Null[string](), IncomingWebhook: courier.Set(courier.SlackIncomingWebhook{URL: courier.Set("<u>"), Extra: map[string]any{"l": []any(nil)}})}
-		text, err := engine.marshal(slack)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sameJSON(t, engine.name, `{"channel":null,"incoming_webhook":{"url":"<u>","l":[]}}`, string(text))
-		var again courier.Slack
-		if err := engine.unmarshal(text, &again); err != nil || again.IncomingWebhook.Or(courier.SlackIncomingWebhook{}).URL.Or("") != "<u>" || !again.Channel.IsNull() {
-			t.Errorf("%s: read as %+v: %v", engine.name, again, err)
-		}
 		if engine.name == "encoding/json" {
 			continue
 		}
@@ -365,21 +325,4 @@ func TestAddressAlone(t *testing.T) {
 			}
 		}
 	}
-}
-
-// TestFieldInOtherJSON writes a Field in what is marshalled by an encoder.
-func TestFieldInOtherJSON(t *testing.T) {
-	t.Parallel()
-	var b strings.Builder
-	value := map[string]any{"a": courier.Set("<"), "b": []any{courier.Null[int](), courier.Field[bool]{}}, "c": map[string]*courier.Field[any]{"d": ptr(courier.Set[any](json.Number("1.0")))}}
-	const want = `{"a":"<","b":[null,null],"c":{"d":1.0}}`
-	if err := json.NewEncoder(&b).Encode(value); err != nil {
-		t.Fatal(err)
-	}
-	sameJSON(t, "Encoder", want, b.String())
-	b.Reset()
-	if err := jsonv2.MarshalWrite(&b, value); err != nil {
-		t.Fatal(err)
-	}
-	sameJSON(t, "MarshalWrite", want, b.String())
 }

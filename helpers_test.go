@@ -1,44 +1,98 @@
 package courier_test
 
 import (
+	"bufio"
+	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
+	"net/http/httptest"
+	"reflect"
 	"regexp"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/iotest"
 	"time"
+	"unicode/utf8"
 
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/google/go-cmp/cmp"
 	"github.com/jarcoal/httpmock"
 
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// What the tests of calls share: a client without a network, a scripted transport, and
-// the table of all operations.
+// What the tests share: clients with and without a network, a scripted transport, the
+// table of all operations, and the comparison of JSON.
 
 const (
 	testBaseURL = "https://courier.test/base/v1"
 	testAPIKey  = "pk_test_0123456789"
+	success     = `{"status":"SUCCESS"}`
 	// successBody is a success of every operation.
 	successBody = `{"status":"SUCCESS","profile":{},"results":[]}`
 )
 
-// newTestClient returns a client that sends its requests through transport.
+// newTestClient returns a client that sends its requests through transport, or through
+// the pool that a client has by default if transport is nil.
 func newTestClient(t testing.TB, transport http.RoundTripper, opts ...courier.Option) *courier.Client {
 	t.Helper()
-	client, err := courier.NewClient(testAPIKey, append([]courier.Option{
-		courier.WithBaseURL(testBaseURL),
-		courier.WithHTTPClient(&http.Client{Transport: transport}),
-	}, opts...)...)
+	defaults := []courier.Option{courier.WithBaseURL(testBaseURL)}
+	if transport != nil {
+		defaults = append(defaults, courier.WithHTTPClient(&http.Client{Transport: transport}))
+	}
+	client, err := courier.NewClient(testAPIKey, append(defaults, opts...)...)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(client.CloseIdleConnections)
 	return client
+}
+
+// respondingClient returns a client whose responses come from respond. It does not wait
+// between retries.
+func respondingClient(t testing.TB, respond httpmock.Responder, opts ...courier.Option) *courier.Client {
+	t.Helper()
+	return newTestClient(t, roundTripFunc(respond), append([]courier.Option{courier.WithRetryWait(0, 0)}, opts...)...)
+}
+
+type roundTripFunc httpmock.Responder
+
+func (f roundTripFunc) RoundTrip(req *http.Request) (*http.Response, error) { return f(req) }
+
+// recordingClient returns a client and what holds the body of its last request.
+func recordingClient(t testing.TB) (*courier.Client, *string) {
+	body := new(string)
+	return respondingClient(t, func(req *http.Request) (*http.Response, error) {
+		text, err := io.ReadAll(req.Body)
+		*body = string(text)
+		return httpmock.NewStringResponse(http.StatusNoContent, ""), err
+	}), body
+}
+
+// serve starts a server, and counts the connections to it. The URL has a path.
+func serve(t testing.TB, handle http.HandlerFunc) (url string, opened *atomic.Int64) {
+	server := httptest.NewUnstartedServer(handle)
+	opened = countConnections(t, server)
+	server.Start()
+	return server.URL + "/base/v1", opened
+}
+
+func countConnections(t testing.TB, server *httptest.Server) *atomic.Int64 {
+	opened := new(atomic.Int64)
+	server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+		if state == http.StateNew {
+			opened.Add(1)
+		}
+	}
+	t.Cleanup(server.Close)
+	return opened
 }
 
 // exampleProfile is the profile of the example in Courier's API reference.
@@ -50,79 +104,124 @@ const exampleBody = `{"profile":{"email":"user@example.com","phone_number":"555-
 
 // operation is one method of the client.
 type operation struct {
-	name   string
-	method string
-	suffix string // of the request's path and query, after the user ID
-	body   string
-	keyed  bool // accepts an idempotency key
-	call   func(context.Context, *courier.Client, string, ...courier.RequestOption) (*courier.Response, error)
+	name    string // in errors
+	method  string
+	suffix  string // of the path, after the user ID
+	query   string
+	body    string // of the request
+	success string // a documented response
+	keyed   bool   // accepts an idempotency key
+	call    func(context.Context, *courier.Client, string, ...courier.RequestOption) (returned, error)
 }
 
-// apiOperations are all methods of the client that send a request.
-var apiOperations = []operation{
-	{"merge profile", "POST", "", exampleBody, true, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (*courier.Response, error) {
-		return responseOf(c.Profiles.Merge(ctx, id, exampleProfile(), opts...))
+func (op operation) writes() bool { return op.method != http.MethodGet }
+
+// returned is what a call returns: one of the three results, and its Response.
+type returned struct {
+	*courier.Response
+	write *courier.Result
+	get   *courier.GetResult
+	page  *courier.SubscriptionPage
+}
+
+func written(result *courier.Result, err error) (returned, error) {
+	if result == nil {
+		return returned{}, err
+	}
+	return returned{Response: &result.Response, write: result}, err
+}
+
+// operations are all methods of the client that send a request.
+var operations = []operation{
+	{"merge profile", "POST", "", "", exampleBody, success, true, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (returned, error) {
+		return written(c.Profiles.Merge(ctx, id, exampleProfile(), opts...))
 	}},
-	{"get profile", "GET", "", "", false, get},
-	{"replace profile", "PUT", "", exampleBody, false, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (*courier.Response, error) {
-		return responseOf(c.Profiles.Replace(ctx, id, exampleProfile(), opts...))
+	{"get profile", "GET", "", "", "", `{"profile":{"email":"a"},"preferences":null}`, false, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (returned, error) {
+		result, err := c.Profiles.Get(ctx, id, opts...)
+		if result == nil {
+			return returned{}, err
+		}
+		return returned{Response: &result.Response, get: result}, err
 	}},
-	{"patch profile", "PATCH", "", `{"patch":[{"op":"remove","path":"/email"}]}`, false, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (*courier.Response, error) {
-		return responseOf(c.Profiles.Patch(ctx, id, []courier.PatchOp{courier.PatchRemove("/email")}, opts...))
+	{"replace profile", "PUT", "", "", exampleBody, success, false, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (returned, error) {
+		return written(c.Profiles.Replace(ctx, id, exampleProfile(), opts...))
 	}},
-	{"delete profile", "DELETE", "", "", false, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (*courier.Response, error) {
-		return responseOf(c.Profiles.Delete(ctx, id, opts...))
+	{"patch profile", "PATCH", "", "", `{"patch":[{"op":"remove","path":"/email"}]}`, success, false, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (returned, error) {
+		return written(c.Profiles.Patch(ctx, id, []courier.PatchOp{courier.PatchRemove("/email")}, opts...))
 	}},
-	{"list subscriptions", "GET", "/lists?cursor=a%2F%26b%3D%3D", "", false, page},
-	{"subscribe", "POST", "/lists", `{"lists":[{"listId":"news"}]}`, true, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (*courier.Response, error) {
-		return responseOf(c.Profiles.Lists.Subscribe(ctx, id, []courier.ListSubscription{{ListID: "news"}}, opts...))
+	{"delete profile", "DELETE", "", "", "", success, false, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (returned, error) {
+		return written(c.Profiles.Delete(ctx, id, opts...))
 	}},
-	{"unsubscribe all", "DELETE", "/lists", "", false, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (*courier.Response, error) {
-		return responseOf(c.Profiles.Lists.UnsubscribeAll(ctx, id, opts...))
+	{"list subscriptions", "GET", "/lists", "cursor=a%2F%26b%3D%3D", "", `{"paging":{"cursor":null,"more":false},"results":[{"id":"news"}]}`, false, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (returned, error) {
+		page, err := c.Profiles.Lists.Page(ctx, id, "a/&b==", opts...)
+		if page == nil {
+			return returned{}, err
+		}
+		return returned{Response: &page.Response, page: page}, err
+	}},
+	{"subscribe", "POST", "/lists", "", `{"lists":[{"listId":"news"}]}`, success, true, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (returned, error) {
+		return written(c.Profiles.Lists.Subscribe(ctx, id, []courier.ListSubscription{{ListID: "news"}}, opts...))
+	}},
+	{"unsubscribe all", "DELETE", "/lists", "", "", success, false, func(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (returned, error) {
+		return written(c.Profiles.Lists.UnsubscribeAll(ctx, id, opts...))
 	}},
 }
 
 // merge merges the example profile.
 func merge(ctx context.Context, c *courier.Client, opts ...courier.RequestOption) (*courier.Response, error) {
-	return responseOf(c.Profiles.Merge(ctx, "user-1", exampleProfile(), opts...))
+	got, err := written(c.Profiles.Merge(ctx, "user-1", exampleProfile(), opts...))
+	return got.Response, err
 }
 
-func get(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (*courier.Response, error) {
-	result, err := c.Profiles.Get(ctx, id, opts...)
-	if result == nil {
-		return nil, err
+// mergeError returns the error of a merge.
+func mergeError(t testing.TB, client *courier.Client) error {
+	t.Helper()
+	resp, err := merge(t.Context(), client)
+	if err == nil || resp != nil {
+		t.Fatalf("response %v, error %v, want only an error", resp, err)
 	}
-	return &result.Response, err
+	return err
 }
 
-func page(ctx context.Context, c *courier.Client, id string, opts ...courier.RequestOption) (*courier.Response, error) {
-	result, err := c.Profiles.Lists.Page(ctx, id, "a/&b==", opts...)
-	if result == nil {
-		return nil, err
-	}
-	return &result.Response, err
-}
-
-func responseOf(result *courier.Result, err error) (*courier.Response, error) {
-	if result == nil {
-		return nil, err
-	}
-	return &result.Response, err
-}
-
-// sentRequest is what a scripted transport received.
+// sentRequest is a request that was received.
 type sentRequest struct {
 	Method, URL, Body string
 	Header            http.Header
+}
+
+// onTheWire writes a request as net/http does, and reads it as a server would.
+func onTheWire(req *http.Request) (*sentRequest, error) {
+	var wire bytes.Buffer
+	if err := req.Write(&wire); err != nil {
+		return nil, err
+	}
+	reader := bufio.NewReader(&wire)
+	got, err := http.ReadRequest(reader)
+	if err != nil {
+		return nil, err
+	}
+	body, err := io.ReadAll(got.Body)
+	if reader.Buffered() > 0 {
+		err = errors.New("there is something behind the request")
+	}
+	got.Header.Set("Host", got.Host)
+	return &sentRequest{got.Method, got.RequestURI, string(body), got.Header}, err
+}
+
+// wireClient returns a client that puts each of its requests into seen.
+func wireClient(t testing.TB, seen **sentRequest, opts ...courier.Option) *courier.Client {
+	return respondingClient(t, func(req *http.Request) (resp *http.Response, err error) {
+		*seen, err = onTheWire(req)
+		return httpmock.NewStringResponse(http.StatusOK, successBody), err
+	}, append(opts, courier.WithMaxRetries(0))...)
 }
 
 // scripted is a transport that plays its steps one after the other, and the last one
 // from then on.
 type scripted struct {
 	steps []httpmock.Responder
-
-	mu   sync.Mutex
-	sent []sentRequest
+	mu    sync.Mutex
+	sent  []sentRequest
 }
 
 func script(steps ...httpmock.Responder) *scripted { return &scripted{steps: steps} }
@@ -260,27 +359,27 @@ func wantElapsed(t testing.TB, start time.Time, d time.Duration) {
 	}
 }
 
-// wantInvalid fails unless err is a ValidationError of field that does not repeat what
-// the tables mark as SECRET.
-func wantInvalid(t testing.TB, err error, field string) {
+// wantInvalid fails unless err is a ValidationError of field that repeats nothing of what
+// the tables mark as SECRET or CANARY.
+func wantInvalid(t testing.TB, err error, field string, where ...any) {
 	t.Helper()
 	var invalid *courier.ValidationError
 	if !errors.As(err, &invalid) {
-		t.Errorf("error is %T (%v), want a *ValidationError", err, err)
+		t.Errorf("%v error is %T (%v), want a *ValidationError", where, err, err)
 		return
 	}
-	if invalid.Field != field {
-		t.Errorf("error is for %q, want %q: %v", invalid.Field, field, err)
+	if invalid.Field != field || invalid.Reason == "" || strings.Contains(invalid.Reason, ": :") {
+		t.Errorf("%v error is for %q, want %q: %v", where, invalid.Field, field, invalid)
 	}
 	if !errors.Is(err, courier.ErrNotSent) {
-		t.Errorf("error %v does not match ErrNotSent", err)
+		t.Errorf("%v error %v does not match ErrNotSent", where, err)
 	}
-	if text := err.Error(); strings.Contains(text, "SECRET") || strings.ContainsAny(text, "\r\n\x00") {
-		t.Errorf("error repeats the value: %q", text)
+	if text := fmt.Sprintf("%v %+v", invalid, invalid); strings.Contains(text, "SECRET") || strings.Contains(text, "CANARY") || strings.ContainsAny(text, "\r\n\x00") || !utf8.ValidString(text) {
+		t.Errorf("%v error repeats the value: %q", where, text)
 	}
 }
 
-var advice = regexp.MustCompile(`\b(must|use|set|remove|leave|swap|check|copy|add)\b`)
+var advice = regexp.MustCompile(`\b(must|use|set|remove|leave|swap|check|copy|add|pass)\b`)
 
 // wantAdvice is wantInvalid for an error that has to say what to do.
 func wantAdvice(t testing.TB, err error, field string) {
@@ -289,3 +388,84 @@ func wantAdvice(t testing.TB, err error, field string) {
 		t.Errorf("error %q does not say what to do", err)
 	}
 }
+
+type limiterFunc func(context.Context) error
+
+func (f limiterFunc) Wait(ctx context.Context) error { return f(ctx) }
+
+// engines are the two versions of encoding/json. On Go 1.27 they are the same code with
+// different options, on Go 1.26 they have nothing in common.
+var engines = []struct {
+	name      string
+	marshal   func(v any) ([]byte, error)
+	unmarshal func(text []byte, v any) error
+}{
+	{"encoding/json", json.Marshal, json.Unmarshal},
+	{"encoding/json/v2", func(v any) ([]byte, error) { return jsonv2.Marshal(v) }, func(text []byte, v any) error { return jsonv2.Unmarshal(text, v) }},
+}
+
+// half marks half of a surrogate pair in what exactly returns. It is a noncharacter,
+// which no test uses otherwise.
+const half = "\U0010fffe"
+
+var escapes = regexp.MustCompile(`\\(u[dD][89abAB]..\\u[dD][c-fC-F]..|u....|.)`)
+
+// exactly returns what a JSON text says with nothing lost: numbers as they are written,
+// half of a surrogate pair as half and its digits, and the last of duplicate names.
+func exactly(t testing.TB, text string) any {
+	t.Helper()
+	value, ok := asJSON(text)
+	if !ok {
+		t.Fatalf("%.300q is not JSON in UTF-8", text)
+	}
+	return value
+}
+
+// asJSON is exactly for a text that may not be JSON.
+func asJSON(text string) (value any, ok bool) {
+	if !utf8.ValidString(text) || !json.Valid([]byte(text)) {
+		return nil, false
+	}
+	text = escapes.ReplaceAllStringFunc(text, func(escape string) string {
+		if digits := strings.ToLower(escape[min(2, len(escape)):]); len(escape) == 6 && digits >= "d800" && digits < "e000" {
+			return half + digits
+		}
+		return escape
+	})
+	decoder := json.NewDecoder(strings.NewReader(text))
+	decoder.UseNumber()
+	return value, decoder.Decode(&value) == nil
+}
+
+func TestExactly(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]any{
+		` { "a" : [ 1.0 , true,null ] , "b":{},"aA":"\ud83d\ude00é\/" } `: map[string]any{"a": []any{json.Number("1.0"), true, nil}, "b": map[string]any{}, "aA": "😀é/"},
+		`{"a":{"b":1},"a":{"c":-0}}`:                                      map[string]any{"a": map[string]any{"c": json.Number("-0")}},
+		`{"\uD800":"\\ud800"}`:                                            map[string]any{half + "d800": `\ud800`},
+		`"\ud800\ud800\udc00\udC01"`:                                      half + "d800\U00010000" + half + "dc01",
+		`"\ufffd"`:                                                        "\ufffd",
+	} {
+		if diff := cmp.Diff(want, exactly(t, text)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", text, diff)
+		}
+	}
+}
+
+// sameJSON fails unless two texts say exactly the same.
+func sameJSON(t testing.TB, what, want, got string) {
+	t.Helper()
+	if diff := exactDiff(exactly(t, want), exactly(t, got)); diff != "" {
+		t.Errorf("%.300s: got %.300s, want %.300s %s", what, got, want, diff)
+	}
+}
+
+// exactDiff is cmp.Diff with its cost only where there is a difference.
+func exactDiff(want, got any) string {
+	if reflect.DeepEqual(want, got) {
+		return ""
+	}
+	return "(-want +got):\n" + cmp.Diff(want, got)
+}
+
+func ptr[T any](value T) *T { return &value }

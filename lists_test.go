@@ -16,147 +16,6 @@ import (
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// Responses.
-
-func TestResponses(t *testing.T) {
-	t.Parallel()
-	for _, op := range operations {
-		t.Run(op.name, func(t *testing.T) {
-			t.Parallel()
-			accepted := map[string]string{op.success: "SUCCESS", " \n" + op.success + "\r\n": "SUCCESS", `{"x":[{"status":5}],"\ud800":1,` + op.success[1:]: "SUCCESS"}
-			refused := []string{"<html>CANARY", "CANARY", `"CANARY"`, "5", "null", "true", "[]", `[` + op.success + `]`, "{", `{"CANARY":`, op.success[:len(op.success)-1], op.success + "}", op.success + op.success, "\x00", "{\"CANARY\":\"\xff\"}", "{'a':1}"}
-			if op.writes {
-				for _, body := range []string{"", " \r\n", "{}", `{"status":null}`, `{"Status":"x"}`} {
-					accepted[body] = ""
-				}
-				accepted[`{"status":5,"status":"SUCCESS"}`] = "SUCCESS" // of duplicate keys, the last wins
-				accepted[`{"status":"x","status":null}`] = ""
-				refused = append(refused, `{"status":5}`, `{"status":{}}`, `{"status":["CANARY"]}`, `{"status":"SUCCESS","status":true}`)
-			} else {
-				refused = append(refused, "", " ", "{}", success)
-			}
-			for body, status := range accepted {
-				for _, code := range []int{200, 202} {
-					got, err := op.call(t.Context(), respondingClient(t, httpmock.NewStringResponder(code, body).HeaderSet(http.Header{"X-Request-Id": {"req-1"}})), "user-1")
-					if err != nil {
-						t.Errorf("%q: %v", body, err)
-					} else if got.StatusCode != code || got.RequestID != "req-1" || got.Attempts != 1 || got.write != nil && got.write.Status != status {
-						t.Errorf("%q: got %+v with the status %q, want %q", body, got.Response, got.write.Status, status)
-					}
-				}
-			}
-			for _, body := range refused {
-				got, err := op.call(t.Context(), respondingClient(t, httpmock.NewStringResponder(200, body).HeaderSet(http.Header{"X-Request-Id": {"req-1"}})), "user-1")
-				wantUnexpected(t, op.name, body, err)
-				if got.Response != nil {
-					t.Errorf("%q: %+v beside the error", body, got)
-				}
-			}
-		})
-	}
-}
-
-// wantUnexpected fails unless err is an *UnexpectedResponseError that has the body, and
-// does not print it.
-func wantUnexpected(t *testing.T, operation, body string, err error) {
-	t.Helper()
-	var unexpected *courier.UnexpectedResponseError
-	if !errors.As(err, &unexpected) {
-		t.Errorf("%.100q: error %v, want an *UnexpectedResponseError", body, err)
-	} else if unexpected.Operation != operation || unexpected.StatusCode != 200 || string(unexpected.Body) != body || unexpected.Err == nil || unexpected.Header == nil {
-		t.Errorf("%.100q: the error has %q, %d, %.100q, %v", body, unexpected.Operation, unexpected.StatusCode, unexpected.Body, unexpected.Err)
-	} else if text := err.Error(); strings.Contains(text, "CANARY") || len(text) > 500 {
-		t.Errorf("%.100q: the error reads %.500q", body, text)
-	}
-}
-
-// TestResponseSize: a success is read up to 8 MiB, and not beyond.
-func TestResponseSize(t *testing.T) {
-	const limit = 8 << 20
-	for _, op := range operations {
-		if op.method == http.MethodPut || op.method == http.MethodDelete {
-			continue // read like a merge
-		}
-		head, tail := op.success[:len(op.success)-1]+`,"x":"`, `"}`
-		for size, ok := range map[int]bool{limit: true, limit + 1: false} {
-			body := head + strings.Repeat("x", size-len(head)-len(tail)) + tail
-			_, err := op.call(t.Context(), respondingClient(t, httpmock.NewStringResponder(200, body)), "user-1")
-			var unexpected *courier.UnexpectedResponseError
-			if (err == nil) != ok || !ok && !errors.As(err, &unexpected) {
-				t.Errorf("%s, %d bytes: error %.200v", op.name, size, err)
-			}
-		}
-		endless := &endlessBody{text: head}
-		client := respondingClient(t, func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 200, Header: http.Header{}, Body: endless}, nil
-		}, courier.WithMaxRetries(0))
-		if _, err := op.call(t.Context(), client, "user-1"); err == nil || endless.read > limit+limit/4 || !endless.closed {
-			t.Errorf("%s: error %v after %d bytes of an endless body, closed: %t", op.name, err, endless.read, endless.closed)
-		}
-	}
-}
-
-type endlessBody struct {
-	text   string
-	read   int
-	closed bool
-}
-
-func (b *endlessBody) Read(p []byte) (int, error) {
-	n := copy(p, b.text)
-	b.text = b.text[n:]
-	for i := n; i < len(p); i++ {
-		p[i] = 'x'
-	}
-	b.read += len(p)
-	return len(p), nil
-}
-
-func (b *endlessBody) Close() error { b.closed = true; return nil }
-
-func TestGetResponses(t *testing.T) {
-	t.Parallel()
-	email := courier.Profile{Email: courier.Set("a")}
-	for body, want := range map[string]courier.GetResult{
-		`{"profile":{"email":"a"},"preferences":{"notifications":{"n":{"status":"OPTED_OUT"}}}}`: {Profile: email, Preferences: &courier.Preferences{Notifications: map[string]courier.Preference{"n": {Status: "OPTED_OUT"}}}},
-		`{"preferences":null,"profile":{"email":"a"}}`:                                           {Profile: email},
-		`{"profile":{"email":"a"}}`:                                                              {Profile: email},
-		`{"profile":null}`:                                                                       {},
-		`{"profile":null,"preferences":{}}`:                                                      {Preferences: &courier.Preferences{}},
-		`{"profile":{},"preferences":{"categories":null,"notifications":null}}`:                  {Preferences: &courier.Preferences{}},
-		`{"a":{"profile":1},"profile":{"email":"a"},"z":[1e400,"\ud800",{"\ud800":1}]}`:          {Profile: email},
-		`{"Profile":null,"profile":{},"PREFERENCES":"x"}`:                                        {},
-		`{"pr\u006ffile":{"\u0065mail":"a"}}`:                                                    {Profile: email},
-		`{"profile":{"profile":"https://example.com"}}`:                                          {Profile: courier.Profile{ProfileURL: courier.Set("https://example.com")}},
-		// Of duplicate keys, the last wins.
-		`{"profile":{"email":"x","name":"y"},"preferences":{},"profile":{"email":"a"},"preferences":null}`: {Profile: email},
-		`{"profile":5,"profile":{"email":"a"}}`:                      {Profile: email},
-		`{"profile":{"email":"a"},"profile":null}`:                   {},
-		`{"profile":{},"preferences":"x","preferences":{}}`:          {Preferences: &courier.Preferences{}},
-		`{"profile":{},"preferences":{"x":1},"preferences":{"y":2}}`: {Preferences: &courier.Preferences{Extra: map[string]any{"y": json.Number("2")}}},
-	} {
-		got, err := respondingClient(t, httpmock.NewStringResponder(200, body)).Profiles.Get(t.Context(), "user-1")
-		if err != nil {
-			t.Errorf("%s: %v", body, err)
-			continue
-		}
-		got.Response = courier.Response{}
-		if diff := cmp.Diff(&want, got); diff != "" {
-			t.Errorf("%s (-want +got):\n%s", body, diff)
-		}
-	}
-	for _, body := range []string{
-		`{}`, `{"profiles":{}}`, `{"Profile":{}}`, `{"preferences":{}}`, `{"profile":[]}`, `{"profile":[{"email":"CANARY"}]}`, `{"profile":"CANARY"}`, `{"profile":5}`, `{"profile":false}`, `{"profile":{},"profile":"CANARY"}`, `{"profile":{"CANARY\ud800":1}}`,
-		`{"profile":{},"preferences":"CANARY"}`, `{"profile":{},"preferences":[]}`, `{"profile":{},"preferences":1}`,
-		`{"profile":{}`, `{"profile":{"email":"CANARY`, `{"profile":{"email":}}`, `{"profile":{"CANARY" 1}}`, `{"profile":{}} CANARY`, `{"profile":{},}`, `{"profile":{"CANARY":01}}`, `{"profile":{"s":"\x"}}`, `[{"profile":{}}]`,
-	} {
-		got, err := respondingClient(t, httpmock.NewStringResponder(200, body)).Profiles.Get(t.Context(), "user-1")
-		if wantUnexpected(t, "get profile", body, err); got != nil {
-			t.Errorf("%s: %v beside the error", body, got)
-		}
-	}
-}
-
 // Preferences.
 
 // number is a number that was read.
@@ -164,7 +23,6 @@ func number(text string) json.Number { return json.Number(text) }
 
 func TestPreferencesRead(t *testing.T) {
 	t.Parallel()
-	type object = map[string]any
 	preference := func(p courier.Preference) courier.Preferences {
 		return courier.Preferences{Categories: map[string]courier.Preference{"c": p}}
 	}
@@ -275,7 +133,6 @@ func TestSubscribeWithWhatWasRead(t *testing.T) {
 func TestPageReads(t *testing.T) {
 	t.Parallel()
 	created := time.Date(2020, 6, 10, 18, 41, 29, 93_000_000, time.UTC)
-	type object = map[string]any
 	for _, test := range []struct {
 		text string
 		want courier.Subscription
@@ -490,22 +347,6 @@ func TestSubscribeBody(t *testing.T) {
 		}
 		if diff := cmp.Diff(`{"lists":`+test.want+`}`, *body); diff != "" {
 			t.Errorf("body (-want +got):\n%s", diff)
-		}
-	}
-}
-
-// TestPageCursor: the cursor is sent escaped, and none for the first page.
-func TestPageCursor(t *testing.T) {
-	t.Parallel()
-	for cursor, want := range map[string]string{"": "", "abc": "cursor=abc", "a b+&#/?%ü=": "cursor=a+b%2B%26%23%2F%3F%25%C3%BC%3D", "\xff\r\n": "cursor=%FF%0D%0A"} {
-		query, path := "", ""
-		client := respondingClient(t, func(req *http.Request) (*http.Response, error) {
-			query, path = req.URL.RawQuery, req.URL.EscapedPath()
-			return httpmock.NewStringResponse(200, pageOf("next", true, "a")), nil
-		})
-		page, err := client.Profiles.Lists.Page(t.Context(), "a/b", cursor)
-		if err != nil || query != want || path != "/base/profiles/a%2Fb/lists" || page.Cursor != "next" || !page.More {
-			t.Errorf("%q: sent to %s?%s, read %+v: %v", cursor, path, query, page, err)
 		}
 	}
 }

@@ -1,7 +1,10 @@
 package courier_test
 
 import (
+	"errors"
+	"maps"
 	"net/http"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -127,38 +130,27 @@ func TestOptionLimits(t *testing.T) {
 	})
 }
 
-// permutations returns every order of list.
-func permutations[T any](list []T) (all [][]T) {
-	if len(list) == 0 {
-		return [][]T{nil}
-	}
-	for i := range list {
-		rest := slices.Concat(list[:i], list[i+1:])
-		for _, order := range permutations(rest) {
-			all = append(all, append(order, list[i]))
-		}
-	}
-	return all
+// bothWays are the options in this order, and in the other.
+func bothWays[T any](opts ...T) [][]T {
+	other := slices.Clone(opts)
+	slices.Reverse(other)
+	return [][]T{opts, other}
 }
 
 func TestOptionOrder(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		sent := script(hang)
-		for _, opts := range permutations([]courier.Option{
+		for _, opts := range bothWays(
 			courier.WithBaseURL("http://gateway.test/v1"),
 			courier.WithInsecureHTTP(),
 			courier.WithHTTPClient(&http.Client{Transport: sent, Timeout: 2 * time.Second}),
-			courier.WithTimeout(5 * time.Second),
+			courier.WithTimeout(5*time.Second),
 			courier.WithMaxRetries(0),
 			courier.WithUserAgent("signup/1.4"),
-		}) {
-			client, err := courier.NewClient(testAPIKey, opts...)
-			if err != nil {
-				t.Fatal(err)
-			}
+		) {
 			start := time.Now()
-			_, err = merge(t.Context(), client)
+			_, err := merge(t.Context(), newTestClient(t, nil, opts...))
 			wantElapsed(t, start, 2*time.Second)
 			got := sent.last(t)
 			if attemptsOf(t, nil, err) != 1 || got.URL != "http://gateway.test/v1/profiles/user-1" || !strings.HasPrefix(got.Header.Get("User-Agent"), "signup/1.4 ") {
@@ -200,7 +192,7 @@ func TestWithHeader(t *testing.T) {
 		{"accept", "application/vnd.courier+json", "Accept"},
 		{"X!#$%&'*+-.^_`|~9z", "1", "X!#$%&'*+-.^_`|~9z"},
 	} {
-		for _, op := range apiOperations {
+		for _, op := range operations {
 			sent := script(respond(200))
 			_, err := op.call(t.Context(), newTestClient(t, sent), "user-1", courier.WithHeader(tt.key, "before"), courier.WithHeader(tt.key, tt.value))
 			if err != nil {
@@ -264,7 +256,7 @@ func TestIdempotencyOptions(t *testing.T) {
 		{"another time zone", []courier.RequestOption{key("k"), expiration(at.In(time.FixedZone("Paris", 3600)))}, []string{"k"}, []string{millis}},
 		{"the last counts", []courier.RequestOption{expiration(at.Add(time.Hour)), key("a"), key("b"), expiration(at)}, []string{"b"}, []string{millis}},
 	} {
-		for _, op := range apiOperations {
+		for _, op := range operations {
 			if !op.keyed {
 				continue
 			}
@@ -289,7 +281,7 @@ func TestIdempotencyOptionsRefused(t *testing.T) {
 	key, expiration := courier.WithIdempotencyKey("order-1"), courier.WithIdempotencyExpiration
 	sent := script(respond(200))
 	client := newTestClient(t, sent)
-	for _, op := range apiOperations {
+	for _, op := range operations {
 		if op.keyed {
 			continue
 		}
@@ -316,26 +308,18 @@ func TestRequestOptionsOfOneCall(t *testing.T) {
 	t.Parallel()
 	sent := script(respond(200))
 	client := newTestClient(t, sent)
-	orders := permutations([]courier.RequestOption{
+	for _, opts := range bothWays(
 		courier.WithIdempotencyKey("order-1"),
-		courier.WithIdempotencyExpiration(time.Now().Add(48 * time.Hour)),
+		courier.WithIdempotencyExpiration(time.Now().Add(48*time.Hour)),
 		courier.WithHeader("X-A", "1"),
 		courier.WithHeader("Accept", "application/vnd.courier+json"),
-	})
-	for _, opts := range orders {
-		_, err := merge(t.Context(), client, append(opts, courier.WithHeader("Host", "x"))...)
-		wantInvalid(t, err, "WithHeader")
+	) {
 		if _, err := merge(t.Context(), client, opts...); err != nil {
 			t.Fatal(err)
 		}
 	}
-	for _, request := range sent.sent {
-		if diff := cmp.Diff(sent.sent[0], request); diff != "" {
-			t.Errorf("the request depends on the order (-first +other):\n%s", diff)
-		}
-	}
-	if n := len(sent.sent[0].Header); n != 7 {
-		t.Errorf("headers are %v", sent.sent[0].Header)
+	if diff := cmp.Diff(sent.sent[0], sent.sent[1]); diff != "" || len(sent.sent[0].Header) != 7 {
+		t.Errorf("the headers are %v (-first order +other):\n%s", sent.sent[0].Header, diff)
 	}
 	if _, err := merge(t.Context(), client); err != nil {
 		t.Fatal(err)
@@ -343,4 +327,53 @@ func TestRequestOptionsOfOneCall(t *testing.T) {
 	if got := sent.last(t).Header; len(got) != 4 || got.Get("Accept") != "application/json" {
 		t.Errorf("the next call has the headers %v", got)
 	}
+}
+
+// FuzzRequestHeader sends any header, or any idempotency key, or nothing.
+func FuzzRequestHeader(f *testing.F) {
+	for _, value := range []string{"", "a", " a", "a ", "a\r\nX-Evil: 1", "a\nb", "a\x00", "\x7f", "é", "a\tb", "a,b", `"a"`, "\xff"} {
+		f.Add("X-Tenant", value, false)
+		f.Add("", value, true)
+	}
+	for _, name := range []string{
+		"", "a b", "a:", "a\r\nb", "é", "Authorization", "authorization", "HOST", "content-length", "Content-Type", "Idempotency-Key", "x-idempotency-expiration", "Transfer-Encoding", "te", "Connection", "Proxy-Authorization",
+		"User-Agent", "Accept", "accept-encoding", "Cookie", "Expect", "Pragma", ":path", "a_b", "X-\x00",
+	} {
+		f.Add(name, "value", false)
+		f.Add(name, "", false)
+	}
+	var seen *sentRequest
+	client := wireClient(f, &seen)
+	if _, err := client.Profiles.Merge(f.Context(), "user-1", courier.Profile{}); err != nil {
+		f.Fatal(err)
+	}
+	plain := *seen
+	f.Fuzz(func(t *testing.T, name, value string, key bool) {
+		option := courier.WithHeader(name, value)
+		if key {
+			name, option = "Idempotency-Key", courier.WithIdempotencyKey(value)
+		}
+		seen = nil
+		if _, err := client.Profiles.Merge(t.Context(), "user-1", courier.Profile{}, option); err != nil {
+			var refused *courier.ValidationError
+			if !errors.As(err, &refused) || refused.Field == "" || refused.Reason == "" || seen != nil || strings.ContainsAny(err.Error(), "\r\n\x00") {
+				t.Errorf("%s: %q gives the error %q, sent %v", name, value, err, seen)
+			}
+			return
+		}
+		want := maps.Clone(plain.Header)
+		if name = http.CanonicalHeaderKey(name); name == "User-Agent" && value == "" {
+			delete(want, name) // how net/http is told to send none
+		} else {
+			want[name] = []string{value}
+		}
+		if !reflect.DeepEqual(seen.Header, want) || seen.URL != plain.URL || seen.Body != plain.Body {
+			t.Errorf("%s: %q is sent as %+v", name, value, *seen)
+		}
+		for _, ours := range []string{"Host", "Authorization", "Content-Length", "Content-Type"} {
+			if !slices.Equal(seen.Header[ours], plain.Header[ours]) {
+				t.Errorf("%s: %q changes %s to %q", name, value, ours, seen.Header[ours])
+			}
+		}
+	})
 }

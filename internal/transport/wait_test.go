@@ -385,3 +385,17 @@ func FuzzJitter(f *testing.F) {
 		}
 	})
 }
+
+// TestRetryAfterTooLong: if the context has ended, the response says so, even if its
+// Retry-After alone forbids a retry.
+func TestRetryAfterTooLong(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	tr := newTransport(step(func(req *http.Request) (*http.Response, error) {
+		cancel()
+		return respond(503, "Retry-After", "3600")(req)
+	}))
+	if resp := tr.Do(ctx, newRequest(t, baseURL)); resp.Status != 503 || resp.Ended != context.Canceled {
+		t.Errorf("status %d, ended by %v", resp.Status, resp.Ended)
+	}
+}
