@@ -8,7 +8,6 @@ import (
 	"net/http"
 	"net/url"
 	"os"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -38,7 +37,7 @@ type Client struct {
 	// fmt prints every field by reflection, but neither what a func captures nor what
 	// is behind a pointer.
 	base      *url.URL
-	logger    *slog.Logger
+	log       logFunc
 	observer  func(context.Context, Attempt)
 	apiKey    func() string
 	newHeader func() http.Header
@@ -66,7 +65,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	}
 	client := &Client{
 		base:      base,
-		logger:    config.logger,
+		log:       config.log,
 		observer:  config.observer,
 		apiKey:    func() string { return apiKey },
 		newHeader: headerFunc(apiKey, config.userAgent),
@@ -186,7 +185,7 @@ func (client *Client) do(ctx context.Context, c *call, result result, opts []Req
 	if err != nil {
 		return err
 	}
-	if client.logger != nil || client.observer != nil {
+	if client.log != nil || client.observer != nil {
 		req.Reused = client.observer != nil
 		req.After = func(made transport.Attempt) {
 			client.report(ctx, c, req, &made)
@@ -301,8 +300,6 @@ func (client *Client) redact(err error, c *call, u *url.URL) string {
 			secrets = append(secrets, id)
 		}
 	}
-	// The longest first: where one begins with another, all of it is replaced.
-	slices.SortFunc(secrets, func(a, b string) int { return len(b) - len(a) })
 	var pairs []string
 	for _, secret := range secrets {
 		pairs = append(pairs, secret, redacted)
@@ -310,12 +307,13 @@ func (client *Client) redact(err error, c *call, u *url.URL) string {
 	return strings.NewReplacer(pairs...).Replace(err.Error())
 }
 
-// spellings returns text as it can appear in the text of an error.
+// spellings returns text as it can appear in the text of an error. As it is comes last,
+// because another one can begin with it.
 func spellings(text string) []string {
 	quoted, ascii := strconv.Quote(text), strconv.QuoteToASCII(text)
 	return []string{
-		text, escapeSegment(text), strings.ToLower(escapeSegment(text)), url.PathEscape(text), url.QueryEscape(text), (&url.URL{Path: text}).EscapedPath(),
-		quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1],
+		escapeSegment(text), strings.ToLower(escapeSegment(text)), url.PathEscape(text), url.QueryEscape(text), (&url.URL{Path: text}).EscapedPath(),
+		quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], text,
 	}
 }
 
@@ -333,11 +331,11 @@ func (client *Client) report(ctx context.Context, c *call, req *transport.Reques
 	if client.observer != nil {
 		client.observer(ctx, attempt)
 	}
-	if client.logger != nil {
+	if client.log != nil {
 		level := slog.LevelWarn
 		if attempt.Err == nil || c.op.expectsMissing && attempt.StatusCode == http.StatusNotFound {
 			level = slog.LevelDebug
 		}
-		client.logger.LogAttrs(ctx, level, "courier: attempt", append(attempt.attrs(), slog.Bool("retry", made.Retry))...)
+		client.log(ctx, level, append(attempt.attrs(), slog.Bool("retry", made.Retry)))
 	}
 }

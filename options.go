@@ -28,10 +28,13 @@ type config struct {
 	minWait       time.Duration
 	maxWait       time.Duration
 	maxRetryAfter time.Duration
-	logger        *slog.Logger
+	log           logFunc
 	observer      func(context.Context, Attempt)
 	userAgent     string
 }
+
+// logFunc logs an attempt.
+type logFunc func(ctx context.Context, level slog.Level, attrs []slog.Attr)
 
 func defaultConfig() *config {
 	return &config{
@@ -136,7 +139,10 @@ func WithLogger(logger *slog.Logger) Option {
 		if logger == nil {
 			return invalid("WithLogger", "the logger is nil: leave the option out for no logging")
 		}
-		c.logger = logger
+		// Only here, so that a program without it does not link slog's handlers.
+		c.log = func(ctx context.Context, level slog.Level, attrs []slog.Attr) {
+			logger.LogAttrs(ctx, level, "courier: attempt", attrs...)
+		}
 		return nil
 	}
 }

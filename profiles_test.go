@@ -282,7 +282,7 @@ func TestPatchReasons(t *testing.T) {
 // panics, its status is not lost, and a profile that was read is written back as it was.
 func FuzzResponse(f *testing.F) {
 	bodies := []string{
-		"", " \r\n", "null", "[]", "5", `"x"`, "{}", success, `{"status":null}`, `{"status":5}`, `{"status":"a","status":"b"}`, `{"status":"\ud800"}`, success + "x", success + success, `{"status":"SUCCESS"`, "\ufeff" + success,
+		"", " \r\n", "\v", "null", "[]", "5", `"x"`, "{}", success, `{"status":null}`, `{"status":5}`, `{"status":"a","status":"b"}`, `{"status":"\ud800"}`, success + "x", success + success, `{"status":"SUCCESS"`, "\ufeff" + success,
 		`{"message":"Error Message","type":"invalid_request_error"}`, `{"Message":"Forbidden"}`, `{"message":5,"type":[]}`, `{"message":"Error Mess`, "{\"message\":\"\xff\"}", "<html>\r\n<title>Not today</title>\r\n</html>", "\x00\x1b[31m red \xff\xfe\u2028\u202e!\x7f", strings.Repeat("[", 10_001),
 		`{"profile":{}}`, `{"profile":null}`, `{"profile":5}`, `{"profile":5,"profile":{}}`, `{"preferences":{},"profile":{"email":"a","n":1.0,"email_verified":"true"},"x":{"\ud800":1}}`, `{"profile":{"\ud800":1}}`, `{"profile":{"custom":{"\ud800":1e400}}}`,
 		`{"profile":{},"preferences":{"categories":{"a":{"status":"OPTED_IN","rules":[{"until":"x"}],"channel_preferences":[{"channel":"email"}]}},"notifications":null,"x":1}}`, `{"profile":{},"preferences":{"notifications":{"\ud800":{}}}}`, `{"profile":{},"preferences":5}`,

@@ -44,7 +44,7 @@ type Result struct {
 }
 
 func (r *Result) read(text []byte) error {
-	if len(bytes.TrimSpace(text)) == 0 {
+	if len(bytes.Trim(text, " \t\r\n")) == 0 {
 		return nil
 	}
 	var body *struct {
