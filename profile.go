@@ -160,7 +160,7 @@ func (p Profile) String() string {
 
 const redacted = "[redacted]"
 
-// redactMember redacts the member at path, or what is in place of an object on the way.
+// redactMember redacts the member at path, or the value that is there instead of an object.
 func redactMember(value any, path []string) any {
 	object, ok := value.(map[string]any)
 	if len(path) > 0 && ok {

@@ -1,5 +1,5 @@
-// Errors shows each kind of error of package courier and what to do with it.
-// It runs against the Profiles API in memory.
+// Errors shows each kind of error of package courier and what to do about it. It runs
+// against the in-memory fake of the API.
 package main
 
 import (
@@ -19,7 +19,7 @@ func main() {
 	}
 }
 
-// handle is what a service does with the error of a call.
+// handle says what a service does with the error of a call.
 func handle(err error) string {
 	var (
 		validation *courier.ValidationError
@@ -31,7 +31,7 @@ func handle(err error) string {
 		tooLarge   *courier.PayloadTooLargeError
 		rateLimit  *courier.RateLimitError
 		server     *courier.ServerError
-		other      *courier.APIError // all of the above hold one, so it comes behind them
+		other      *courier.APIError // wrapped by all of the above, so it comes after them
 		unexpected *courier.UnexpectedResponseError
 		connection *courier.ConnectionError
 	)
@@ -39,31 +39,31 @@ func handle(err error) string {
 	case err == nil:
 		return "done"
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
-		return "out of time: the user has gone, or try again from a queue"
+		return "the context ended: retry later, from a queue"
 	case errors.As(err, &validation):
-		return "our mistake, nothing was sent: mend " + validation.Field
+		return "a bug of ours, nothing was sent: fix " + validation.Field
 	case errors.As(err, &refused):
-		return "Courier refuses the profile: do not send it again: " + refused.Message
+		return "Courier rejected the profile: do not retry: " + refused.Message
 	case errors.As(err, &key):
-		return "the API key is wrong: wake somebody up"
+		return "the API key is invalid: alert someone"
 	case errors.As(err, &forbidden):
-		return "the API key may not do this: use another"
+		return "the API key lacks the permission: use another"
 	case errors.As(err, &notFound):
-		return "there is no such profile"
+		return "the user has no profile"
 	case errors.As(err, &conflict):
-		return "somebody else keeps changing this profile: try again later"
+		return "concurrent writes to this profile: retry later"
 	case errors.As(err, &tooLarge):
 		return "the profile is too large: store less in it"
 	case errors.As(err, &rateLimit):
-		return fmt.Sprint("too fast: try again in ", rateLimit.RetryAfter)
+		return fmt.Sprint("too many requests: retry in ", rateLimit.RetryAfter)
 	case errors.As(err, &server):
-		return fmt.Sprint("Courier is in trouble after ", server.Attempts, " attempts: try again later")
+		return fmt.Sprint("Courier failed ", server.Attempts, " times: retry later")
 	case errors.As(err, &other):
-		return fmt.Sprint("a status that the API does not document: ", other.StatusCode)
+		return fmt.Sprint("an undocumented status: ", other.StatusCode)
 	case errors.As(err, &unexpected):
-		return "something that is not Courier answers: look at the proxy"
+		return "not Courier's response: check for a proxy or a captive portal"
 	case errors.As(err, &connection):
-		return "no answer: try again later"
+		return "no response: retry later"
 	}
 	return "not from this package"
 }

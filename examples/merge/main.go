@@ -1,7 +1,7 @@
-// Merge does the request of Courier's page "Create a profile".
+// Merge sends the request of Courier's page "Create a profile".
 //
-// With COURIER_API_KEY (or COURIER_AUTH_TOKEN) set, it merges into a profile at
-// Courier. Without, it runs against the Profiles API in memory.
+// With COURIER_API_KEY (or COURIER_AUTH_TOKEN) set, it merges into a profile at Courier.
+// Otherwise it runs against the in-memory fake of the API.
 //
 //	go run ./examples/merge -user 0460766e-8463-4905-ae98-b72c7aef41d6 -email user@example.com
 package main
@@ -19,10 +19,10 @@ import (
 )
 
 func main() {
-	userID := flag.String("user", "0460766e-8463-4905-ae98-b72c7aef41d6", "`id` of the user")
+	userID := flag.String("user", "0460766e-8463-4905-ae98-b72c7aef41d6", "user `ID`")
 	email := flag.String("email", "user@example.com", "e-mail `address` to set")
 	phone := flag.String("phone", "555-555-5555", "phone `number` to set")
-	remove := flag.Bool("remove-phone", false, "remove the phone number in place of setting it")
+	remove := flag.Bool("remove-phone", false, "remove the phone number instead of setting it")
 	flag.Parse()
 
 	profile := courier.Profile{
@@ -51,9 +51,9 @@ func run(ctx context.Context, userID string, profile courier.Profile) error {
 	return merge(ctx, client, userID, profile)
 }
 
-// runInMemory starts from a profile that the merge changes a part of.
+// runInMemory starts with a profile, so that the output shows what the merge changes.
 func runInMemory(ctx context.Context, userID string, profile courier.Profile) error {
-	fmt.Println("COURIER_API_KEY is not set: using the Profiles API in memory.")
+	fmt.Println("COURIER_API_KEY is not set: using the in-memory fake of the API.")
 	server := couriertest.NewServer()
 	defer server.Close()
 	client, err := server.Client()
@@ -82,11 +82,11 @@ func merge(ctx context.Context, client *courier.Client, userID string, profile c
 	result, err := client.Profiles.Merge(ctx, userID, profile)
 	var refused *courier.InvalidRequestError
 	if errors.As(err, &refused) {
-		return fmt.Errorf("the profile is refused: %s", refused.Message)
+		return fmt.Errorf("Courier rejected the profile: %s", refused.Message)
 	}
 	if err != nil {
 		return err
 	}
-	fmt.Println("answer:", result.Status)
+	fmt.Println("status:", result.Status)
 	return nil
 }

@@ -104,7 +104,7 @@ func read(resp *http.Response, limit int) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 }
 
-// failure returns why an attempt failed. It is the context's error in place of its
+// failure returns why an attempt failed. It is the context's error instead of its
 // cause, which net/http returns, and http.Client's error for an HTTP server behind an
 // https URL.
 func failure(ctx context.Context, err error) error {

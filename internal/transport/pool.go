@@ -11,7 +11,7 @@ import (
 )
 
 // An HTTP/2 connection that is silent for pingAfter is sent a PING, which a server
-// answers no matter how slow its application is. Without a response within pingTimeout
+// acknowledges no matter how slow its application is. Without a response within pingTimeout
 // it is closed, and its requests are retried on a new one.
 const (
 	pingAfter   = 3 * time.Second
