@@ -169,13 +169,6 @@ var ownValues = map[string]any{
 		*pointedBase
 		B string
 	}{base{1, 2}, &pointedBase{3}, "b"},
-	"embedded nil pointer": struct {
-		*pointedBase
-		A int
-	}{A: 1},
-	"embedded, named": struct {
-		base `json:"base"`
-	}{base{1, 2}},
 	"embedded time": struct{ time.Time }{time.Unix(0, 0).UTC()}, "MarshalJSON": []any{byValue{1}, &byValue{2}, &byPointer{3}},
 	"MarshalJSON by pointer, of a value": byPointer{4}, "MarshalJSON by pointer, in a struct": struct{ P byPointer }{byPointer{5}},
 	"MarshalJSON by pointer, addressable": &struct{ P byPointer }{byPointer{6}}, "MarshalText": []any{netip.MustParseAddr("::1"), big.NewInt(7), big.NewFloat(1.5)},
@@ -569,7 +562,7 @@ func TestCallersOptions(t *testing.T) {
 // TestDeepNesting: a text of any depth is read or refused, and what was read is written.
 func TestDeepNesting(t *testing.T) {
 	t.Parallel()
-	for _, depth := range []int{5_000, 10_000} {
+	for _, depth := range []int{2_000, 10_000} {
 		for name, nest := range map[string][3]string{
 			"arrays": {"[", "1.0", "]"}, "objects": {`{"a":`, "1.0", "}"}, "half a pair": {`{"\ud800":`, `"\udc00"`, "}"}, "email": {`{"email":`, "null", "}"},
 		} {

@@ -358,7 +358,7 @@ var nastyProfiles = []string{
 	`{"email":"a","\u0065mail":"b"}`, `{"email":1,"email":null}`, `{"email":null,"email":"a","email":2.0}`, `{"x":{"a":1},"x":{"b":1}}`,
 	`{"address":{"country":"FR","x":1},"address":{"region":"R"}}`, `{"address":"x","address":{"country":"FR"}}`, `{"address":{},"address":{"\ud800":1}}`, `{"custom":{"a":1},"custom":{"b":2}}`,
 	`{"__proto__":{"a":1},"constructor":1,"toString":null,"length":0}`,
-	`{"email":"` + strings.Repeat("a", 1<<16) + `","` + strings.Repeat("k", 1<<16) + `":1}`,
+	`{"email":"` + strings.Repeat("a", 5000) + `","` + strings.Repeat("k", 5000) + `":1}`,
 }
 
 func readProfile(t testing.TB, document string) courier.Profile {
@@ -464,9 +464,13 @@ func TestProfileRoundTrip(t *testing.T) {
 	for path, keys := range referenceKeys {
 		t.Run(path, func(t *testing.T) {
 			t.Parallel()
+			types := map[reflect.Type]keyOf{}
+			for _, key := range keys {
+				types[reflect.TypeOf(key.value)] = key
+			}
 			for _, value := range nastyValues {
 				checkRoundTrip(t, nested(path+".x", value))
-				for _, key := range keys {
+				for _, key := range types {
 					checkRoundTrip(t, nested(path, fmt.Sprintf(`{"before":%[2]s,%[1]q:%[3]s,%[1]q:%[2]s,"Behind":%[2]s}`, key.key, value, key.text)))
 					checkRoundTrip(t, nested(path, fmt.Sprintf(`{%[1]q:%[2]s,%[1]q:%[3]s}`, key.key, value, key.text)))
 				}
@@ -600,7 +604,7 @@ func FuzzProfileRoundTrip(f *testing.F) {
 		f.Add(document)
 	}
 	random := randomProfiles{rand.New(rand.NewPCG(6, 0))}
-	for range 40 {
+	for range 20 {
 		f.Add(random.object("", 4))
 	}
 	f.Fuzz(func(t *testing.T, document string) {
@@ -626,7 +630,7 @@ func TestProfileReplacesWhatItHeld(t *testing.T) {
 
 // TestKeptStringsAreCopies: what is kept of a response does not hold on to its body.
 func TestKeptStringsAreCopies(t *testing.T) {
-	const responses, size = 100, 200_000
+	const responses, size = 40, 100_000
 	i := 0
 	client := respondingClient(t, func(*http.Request) (*http.Response, error) {
 		i++
@@ -660,8 +664,8 @@ func TestKeptStringsAreCopies(t *testing.T) {
 	if grown := int64(heap()) - int64(before); grown > 1<<20 {
 		t.Errorf("%d values of profiles of %d bytes hold %d bytes", responses, size, grown)
 	}
-	if emails[0] != "user-2@example.com" || numbers[99] != json.Number("1.50") || string(mismatches[50]) != "15555550100" {
-		t.Errorf("kept %q, %v, %s", emails[0], numbers[99], mismatches[50])
+	if emails[0] != "user-2@example.com" || numbers[39] != json.Number("1.50") || string(mismatches[20]) != "15555550100" {
+		t.Errorf("kept %q, %v, %s", emails[0], numbers[39], mismatches[20])
 	}
 	runtime.KeepAlive(emails)
 }
