@@ -82,7 +82,7 @@ func merge(ctx context.Context, client *courier.Client, userID string, profile c
 	result, err := client.Profiles.Merge(ctx, userID, profile)
 	var refused *courier.InvalidRequestError
 	if errors.As(err, &refused) {
-		return fmt.Errorf("Courier rejected the profile: %s", refused.Message)
+		return fmt.Errorf("the profile was rejected: %s", refused.Message)
 	}
 	if err != nil {
 		return err
