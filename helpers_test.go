@@ -300,7 +300,7 @@ func cutOff(*http.Request) (*http.Response, error) {
 	return resp, nil
 }
 
-// observer keeps the attempts that it is told of.
+// observer records every attempt.
 type observer struct {
 	mu       sync.Mutex
 	attempts []courier.Attempt

@@ -162,7 +162,7 @@ func TestObserverAndLogger(t *testing.T) {
 	})
 }
 
-// TestLastAttempt: whatever ends a call, the observer is told of the error that the call
+// TestLastAttempt: whatever ends a call, the observer gets the error that the call
 // returns, and of no wait. A wait that would outlive the context is not begun.
 func TestLastAttempt(t *testing.T) {
 	t.Parallel()
@@ -354,7 +354,7 @@ func TestWithMaxRetries(t *testing.T) {
 	})
 }
 
-// TestWithRetryWait compares the waits that the observer is told of with their bounds,
+// TestWithRetryWait compares the waits that the observer gets with their bounds,
 // and with the time that goes by.
 func TestWithRetryWait(t *testing.T) {
 	t.Parallel()
