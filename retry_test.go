@@ -108,7 +108,7 @@ func (l *logRecorder) Handle(ctx context.Context, r slog.Record) error {
 }
 
 // TestObserverAndLogger looks at everything that they are told of the attempts, but for
-// Reused, which is in connections_test.go.
+// Reused.
 func TestObserverAndLogger(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
