@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 	"unicode/utf8"
 
@@ -540,12 +541,10 @@ func TestCallersOptions(t *testing.T) {
 		"MarshalIndent": func() ([]byte, error) { return json.MarshalIndent(p, "", "\t") },
 	}
 	for name, option := range map[string]jsonv2.Options{
-		"FormatNil":         jsonv2.JoinOptions(jsonv2.FormatNilSliceAsNull(true), jsonv2.FormatNilMapAsNull(true)),
-		"WithIndent":        jsontext.WithIndent("  "),
-		"EscapeForHTML":     jsontext.EscapeForHTML(true),
-		"OmitZeroStructs":   jsonv2.OmitZeroStructFields(true),
-		"WithMarshalers":    jsonv2.WithMarshalers(jsonv2.MarshalFunc(func(string) ([]byte, error) { return nil, errors.New("not for this") })),
-		"CanonicalizeTexts": jsontext.ReorderRawObjects(true),
+		"FormatNil":      jsonv2.JoinOptions(jsonv2.FormatNilSliceAsNull(true), jsonv2.FormatNilMapAsNull(true)),
+		"WithIndent":     jsontext.WithIndent("  "),
+		"EscapeForHTML":  jsontext.EscapeForHTML(true),
+		"WithMarshalers": jsonv2.WithMarshalers(jsonv2.MarshalFunc(func(string) ([]byte, error) { return nil, errors.New("not for this") })),
 	} {
 		writers[name] = func() ([]byte, error) { return jsonv2.Marshal(p, option) }
 	}
@@ -556,6 +555,23 @@ func TestCallersOptions(t *testing.T) {
 			continue
 		}
 		sameJSON(t, name, document, string(text))
+	}
+}
+
+// TestReadFromAStream: what was read stays as it is while the decoder reads on.
+func TestReadFromAStream(t *testing.T) {
+	t.Parallel()
+	var documents []string
+	for i := range 200 {
+		documents = append(documents, fmt.Sprintf(`{"email":[%d],"x":"\ud800%d"}`, i, i))
+	}
+	var got []courier.Profile
+	stream := iotest.OneByteReader(strings.NewReader("[" + strings.Join(documents, ",") + "]"))
+	if err := jsonv2.UnmarshalRead(stream, &got, jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true)); err != nil {
+		t.Fatal(err)
+	}
+	for i, document := range documents {
+		sameJSON(t, "profile", document, writeProfile(t, got[i]))
 	}
 }
 

@@ -64,7 +64,6 @@ func TestBaseURLAccepted(t *testing.T) {
 		{"http://127.8.9.10:8080", "http://127.8.9.10:8080", nil},
 		{"http://[::1]:8080", "http://[::1]:8080", nil},
 		{"http://gateway.test", "http://gateway.test", []courier.Option{courier.WithInsecureHTTP()}},
-		{"https://gateway.test", "https://gateway.test", []courier.Option{courier.WithInsecureHTTP()}},
 		{"https://last.test", "https://last.test", []courier.Option{courier.WithBaseURL("ftp://first.test")}},
 	} {
 		sent := script(respond(200))
