@@ -133,8 +133,8 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 // of base; nil is the default configuration. Use it with [WithHTTPClient] to wrap the
 // pool (tracing), to configure it (TLS, proxy), or to share it between clients.
 //
-// The pool uses the proxy of the environment ([http.ProxyFromEnvironment]), has room for
-// hundreds of idle connections, and speaks HTTP/2. It opens one HTTP/2 connection for
+// Without a base, the pool uses the proxy of the environment ([http.ProxyFromEnvironment]).
+// It has room for hundreds of idle connections, and speaks HTTP/2. It opens one HTTP/2 connection for
 // calls that start together, and closes HTTP/2 connections that do not answer pings,
 // within 5 s. Other settings of base are kept; only if it leaves MaxIdleConnsPerHost at 0
 // are both limits of idle connections raised.
