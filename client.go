@@ -76,14 +76,7 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 }
 
 func newTransport(config *config) *transport.Transport {
-	t := &transport.Transport{
-		Timeout:       config.timeout,
-		MaxRetries:    config.maxRetries,
-		MinWait:       config.minWait,
-		MaxWait:       config.maxWait,
-		MaxRetryAfter: config.maxRetryAfter,
-		Budget:        new(transport.Budget),
-	}
+	t := &config.transport
 	if config.httpClient == nil {
 		t.Base = transport.NewPool(nil)
 		return t
@@ -108,11 +101,9 @@ func headerFunc(apiKey, userAgent string) func() http.Header {
 // COURIER_API_KEY, or else COURIER_AUTH_TOKEN, and the base URL from COURIER_BASE_URL
 // if that is set. Options override the environment. The error is a [*ValidationError].
 func NewClientFromEnv(opts ...Option) (*Client, error) {
-	name := "COURIER_API_KEY"
-	key := os.Getenv(name)
+	name, key := "COURIER_API_KEY", os.Getenv("COURIER_API_KEY")
 	if key == "" {
-		name = "COURIER_AUTH_TOKEN"
-		key = os.Getenv(name)
+		name, key = "COURIER_AUTH_TOKEN", os.Getenv("COURIER_AUTH_TOKEN")
 	}
 	if key == "" {
 		return nil, invalid("COURIER_API_KEY", "neither COURIER_API_KEY nor COURIER_AUTH_TOKEN is set: set one to the API key of your Courier workspace")

@@ -66,22 +66,18 @@ func (e *ValidationError) LogValue() slog.Value {
 // refusal returns the ValidationError for a body that cannot be written as JSON. The first
 // depth tokens of the JSON Pointer in err lead to body.
 func refusal(body any, err error, depth int) *ValidationError {
-	var (
-		refused   *ValidationError
-		semantic  *json.SemanticError
-		syntactic *jsontext.SyntacticError
-		pointer   jsontext.Pointer
-		reason    = "cannot be written as JSON"
-	)
-	if errors.As(err, &semantic) {
+	var pointer jsontext.Pointer
+	reason := "cannot be written as JSON"
+	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		pointer = semantic.JSONPointer
 		reason += unsupported(semantic.GoType)
 	}
-	if errors.As(err, &syntactic) && len(syntactic.JSONPointer) > len(pointer) {
+	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok && len(syntactic.JSONPointer) > len(pointer) {
 		pointer = syntactic.JSONPointer
 	}
+	refused, nested := errors.AsType[*ValidationError](err)
 	switch {
-	case errors.As(err, &refused):
+	case nested:
 		reason = refused.Reason
 	case errors.Is(err, jsontext.ErrDuplicateName):
 		reason = "appears twice: a key that is set as a field must not be in Extra"
@@ -331,11 +327,7 @@ func (e ConnectionError) Unwrap() error { return e.Err }
 
 // LogValue returns operation, attempts, and error text.
 func (e ConnectionError) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("operation", e.Operation),
-		slog.Int("attempts", e.Attempts),
-		slog.String("error", e.Error()),
-	)
+	return slog.GroupValue(slog.String("operation", e.Operation), slog.Int("attempts", e.Attempts), slog.String("error", e.Error()))
 }
 
 // UnexpectedResponseError is a 2xx response that does not have the documented shape.
@@ -351,8 +343,7 @@ type UnexpectedResponseError struct {
 
 func (e UnexpectedResponseError) Error() string {
 	text := fmt.Sprintf("courier: %s: %d, but not the documented response", e.Operation, e.StatusCode)
-	var shape shapeError
-	if errors.As(e.Err, &shape) { // the text of any other error can repeat the body
+	if shape, ok := errors.AsType[shapeError](e.Err); ok { // the text of any other error can repeat the body
 		text += ": " + string(shape)
 	}
 	return text + " (" + bodyKind(e.Header, e.Body) + ")"
@@ -363,9 +354,5 @@ func (e UnexpectedResponseError) Unwrap() error { return e.Err }
 
 // LogValue returns operation, status, and error text.
 func (e UnexpectedResponseError) LogValue() slog.Value {
-	return slog.GroupValue(
-		slog.String("operation", e.Operation),
-		slog.Int("status", e.StatusCode),
-		slog.String("error", e.Error()),
-	)
+	return slog.GroupValue(slog.String("operation", e.Operation), slog.Int("status", e.StatusCode), slog.String("error", e.Error()))
 }

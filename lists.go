@@ -110,12 +110,7 @@ func (s *ListsService) All(ctx context.Context, userID string, opts ...RequestOp
 			}
 			cursor = page.Cursor
 			if seen[cursor] {
-				yield(Subscription{}, &UnexpectedResponseError{
-					Operation:  listSubscriptions.name,
-					StatusCode: page.StatusCode,
-					Header:     page.Header,
-					Err:        errCursor,
-				})
+				yield(Subscription{}, &UnexpectedResponseError{Operation: listSubscriptions.name, StatusCode: page.StatusCode, Header: page.Header, Err: errCursor})
 				return
 			}
 			seen[cursor] = true

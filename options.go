@@ -19,18 +19,14 @@ type Option func(*config) error
 
 // config is what the options set.
 type config struct {
-	baseURL       string
-	baseURLFrom   string // the option or variable that set it, for errors
-	insecureHTTP  bool
-	httpClient    *http.Client
-	timeout       time.Duration
-	maxRetries    int
-	minWait       time.Duration
-	maxWait       time.Duration
-	maxRetryAfter time.Duration
-	log           logFunc
-	observer      func(context.Context, Attempt)
-	userAgent     string
+	baseURL      string
+	baseURLFrom  string // the option or variable that set it, for errors
+	insecureHTTP bool
+	httpClient   *http.Client
+	transport    transport.Transport
+	log          logFunc
+	observer     func(context.Context, Attempt)
+	userAgent    string
 }
 
 // logFunc logs an attempt.
@@ -38,13 +34,16 @@ type logFunc func(ctx context.Context, level slog.Level, attrs []slog.Attr)
 
 func defaultConfig() *config {
 	return &config{
-		baseURL:       DefaultBaseURL,
-		timeout:       30 * time.Second,
-		maxRetries:    3,
-		minWait:       500 * time.Millisecond,
-		maxWait:       8 * time.Second,
-		maxRetryAfter: 60 * time.Second,
-		userAgent:     userAgent,
+		baseURL:   DefaultBaseURL,
+		userAgent: userAgent,
+		transport: transport.Transport{
+			Timeout:       30 * time.Second,
+			MaxRetries:    3,
+			MinWait:       500 * time.Millisecond,
+			MaxWait:       8 * time.Second,
+			MaxRetryAfter: 60 * time.Second,
+			Budget:        new(transport.Budget),
+		},
 	}
 }
 
@@ -91,7 +90,7 @@ func WithHTTPClient(client *http.Client) Option {
 // included, use the deadline of its context.
 func WithTimeout(timeout time.Duration) Option {
 	return func(c *config) error {
-		c.timeout = timeout
+		c.transport.Timeout = timeout
 		return notNegative("WithTimeout", timeout)
 	}
 }
@@ -100,7 +99,7 @@ func WithTimeout(timeout time.Duration) Option {
 // The default is 3; 0 turns retries off.
 func WithMaxRetries(retries int) Option {
 	return func(c *config) error {
-		c.maxRetries = retries
+		c.transport.MaxRetries = retries
 		if retries < 0 {
 			return invalid("WithMaxRetries", "the number is negative: use 0 for no retries")
 		}
@@ -113,7 +112,7 @@ func WithMaxRetries(retries int) Option {
 // min × 2ⁿ. If min is 0, there is no wait. The defaults are 0.5 s and 8 s.
 func WithRetryWait(min, max time.Duration) Option {
 	return func(c *config) error {
-		c.minWait, c.maxWait = min, max
+		c.transport.MinWait, c.transport.MaxWait = min, max
 		if min > max {
 			return invalid("WithRetryWait", "min is greater than max: swap them")
 		}
@@ -125,7 +124,7 @@ func WithRetryWait(min, max time.Duration) Option {
 // a longer wait, the call returns the error at once. The default is 60 s.
 func WithMaxRetryAfter(wait time.Duration) Option {
 	return func(c *config) error {
-		c.maxRetryAfter = wait
+		c.transport.MaxRetryAfter = wait
 		return notNegative("WithMaxRetryAfter", wait)
 	}
 }
@@ -322,12 +321,7 @@ func isHeaderValue(text string) bool {
 }
 
 func isPrintableASCII(text string) bool {
-	for i := range len(text) {
-		if text[i] < ' ' || text[i] > '~' {
-			return false
-		}
-	}
-	return true
+	return !strings.ContainsFunc(text, func(c rune) bool { return c < ' ' || c > '~' })
 }
 
 // isToken reports whether name is a token (RFC 9110, section 5.6.2).

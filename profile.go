@@ -189,8 +189,7 @@ func (p Profile) DecodeCustom(v any) error {
 		return nil
 	}
 	// Without err's text, which can contain keys and values.
-	var mismatch *stdjson.UnmarshalTypeError
-	if errors.As(err, &mismatch) {
+	if mismatch, ok := errors.AsType[*stdjson.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("courier: custom: a value does not fit type %s", mismatch.Type)
 	}
 	return fmt.Errorf("courier: custom does not fit type %T", v)

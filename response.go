@@ -130,23 +130,10 @@ func bodyKind(header http.Header, body []byte) string {
 
 // oneLine returns text as one line of printable characters, cut to limit characters.
 func oneLine(text string, limit int) string {
-	var b strings.Builder
-	n, space := 0, false
-	for _, c := range strings.ToValidUTF8(text, "\uFFFD") {
-		if unicode.IsSpace(c) || !unicode.IsPrint(c) {
-			space = n > 0
-			continue
-		}
-		if n >= limit {
-			return b.String() + "…"
-		}
-		if space {
-			b.WriteByte(' ')
-			n++
-		}
-		b.WriteRune(c)
-		n++
-		space = false
+	words := strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) })
+	line := []rune(strings.Join(words, " "))
+	if len(line) > limit {
+		return string(line[:limit]) + "…"
 	}
-	return b.String()
+	return string(line)
 }

@@ -53,36 +53,31 @@ func (p Policy) Err(err error) bool {
 	if p != NotIdempotent {
 		return true
 	}
-	var op *net.OpError
-	return errors.As(err, &op) && (op.Op == "dial" || op.Op == "proxyconnect")
+	op, ok := errors.AsType[*net.OpError](err)
+	return ok && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
 // permanent reports whether a retry would fail in the same way: the host does not
 // exist, a certificate is not trusted, the server does not speak TLS, or the proxy
 // does not let us through.
 func permanent(err error) bool {
-	var (
-		dns          *net.DNSError
-		connect      *connectError
-		op           *net.OpError
-		verification *tls.CertificateVerificationError
-		record       tls.RecordHeaderError
-		// A caller's own check of a certificate returns these unwrapped.
-		authority x509.UnknownAuthorityError
-		hostname  x509.HostnameError
-		invalid   x509.CertificateInvalidError
-		roots     x509.SystemRootsError
-	)
-	switch {
-	case errors.As(err, &dns):
+	if dns, ok := errors.AsType[*net.DNSError](err); ok {
 		return dns.IsNotFound
-	case errors.As(err, &connect):
+	}
+	if connect, ok := errors.AsType[*connectError](err); ok {
 		return connect.status == http.StatusProxyAuthRequired || connect.status == http.StatusForbidden
-	case errors.As(err, &op) && op.Op == "remote error":
+	}
+	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
 		// The server rejects our certificate, or that we have none. crypto/tls does not
 		// export the type of that alert.
 		return op.Err != nil && strings.Contains(op.Err.Error(), "certificate")
 	}
-	return errors.As(err, &verification) || errors.As(err, &record) || errors.Is(err, http.ErrSchemeMismatch) ||
-		errors.As(err, &authority) || errors.As(err, &hostname) || errors.As(err, &invalid) || errors.As(err, &roots)
+	return is[*tls.CertificateVerificationError](err) || is[tls.RecordHeaderError](err) || errors.Is(err, http.ErrSchemeMismatch) ||
+		// A caller's own check of a certificate returns these unwrapped.
+		is[x509.UnknownAuthorityError](err) || is[x509.HostnameError](err) || is[x509.CertificateInvalidError](err) || is[x509.SystemRootsError](err)
+}
+
+func is[E error](err error) bool {
+	_, ok := errors.AsType[E](err)
+	return ok
 }

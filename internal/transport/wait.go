@@ -23,11 +23,7 @@ func (t *Transport) wait(last *Response) time.Duration {
 func Jitter(n int, low, high time.Duration) time.Duration {
 	ceiling := low
 	for range n {
-		if ceiling >= high-ceiling {
-			ceiling = high
-			break
-		}
-		ceiling *= 2
+		ceiling += min(ceiling, high-ceiling)
 	}
 	return between(low, ceiling)
 }
