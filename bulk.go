@@ -239,7 +239,7 @@ func (r *bulkRun) prepare(updates iter.Seq2[string, Profile]) iter.Seq[*keyed.Ta
 
 func (r *bulkRun) encode(u *update, profile *Profile) {
 	if r.op != &deleteProfile {
-		u.body, u.Err = encode(&profileBody{plainProfile(*profile)})
+		u.body, u.Err = encode(&profileBody{(*plainProfile)(profile)})
 	}
 	if u.Err == nil && r.keys != nil {
 		u.key = r.keys(u.Index, u.UserID)

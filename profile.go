@@ -99,7 +99,7 @@ type plainProfile Profile
 
 // profileBody is the body of a request that carries a profile.
 type profileBody struct {
-	Profile plainProfile `json:"profile"`
+	Profile *plainProfile `json:"profile"`
 }
 
 // customBody has the path of a value that SetCustom refuses.

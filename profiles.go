@@ -34,7 +34,7 @@ var (
 //
 // Merge is idempotent, and is retried. The package page lists its errors.
 func (s *ProfilesService) Merge(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
-	return s.write(ctx, &mergeProfile, userID, profile, opts)
+	return s.write(ctx, &mergeProfile, userID, &profile, opts)
 }
 
 // GetResult is the response to [ProfilesService.Get].
@@ -60,7 +60,7 @@ func (s *ProfilesService) Get(ctx context.Context, userID string, opts ...Reques
 //
 // Replace is idempotent, and is retried. The errors are those of [ProfilesService.Merge].
 func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
-	return s.write(ctx, &replaceProfile, userID, profile, opts)
+	return s.write(ctx, &replaceProfile, userID, &profile, opts)
 }
 
 // Patch applies ops to the user's profile in order, all or none, and creates a profile if
@@ -86,8 +86,8 @@ func (s *ProfilesService) Delete(ctx context.Context, userID string, opts ...Req
 	return s.client.write(ctx, &deleteProfile, userID, nil, opts)
 }
 
-func (s *ProfilesService) write(ctx context.Context, op *operation, userID string, profile Profile, opts []RequestOption) (*Result, error) {
-	body, err := encode(&profileBody{plainProfile(profile)})
+func (s *ProfilesService) write(ctx context.Context, op *operation, userID string, profile *Profile, opts []RequestOption) (*Result, error) {
+	body, err := encode(&profileBody{(*plainProfile)(profile)})
 	if err != nil {
 		return nil, err
 	}

@@ -111,7 +111,8 @@ func (t *Transport) Do(ctx context.Context, r *Request) Response {
 	loop.Backoff = func(wait, _ time.Duration, _ int, _ *http.Response) time.Duration { return wait }
 	loop.ErrorHandler = retryablehttp.PassthroughErrorHandler
 
-	request := (&http.Request{Method: r.Method, URL: r.URL, Header: r.Header}).WithContext(ctx)
+	// For go-retryablehttp and http.Client alone: each attempt makes its own.
+	request := (&http.Request{Method: r.Method, URL: r.URL, Header: http.Header{}}).WithContext(ctx)
 	if _, err := loop.Do(&retryablehttp.Request{Request: request}); err != nil && last.Ended == nil {
 		last.Ended = r.ended(ctx) // in a wait
 	}
