@@ -56,7 +56,7 @@ func WithRateLimiter(limiter interface{ Wait(context.Context) error }) BulkOptio
 }
 
 // WithIdempotencyKeys sends each update of MergeAll with the idempotency key that key
-// returns for it; "" is no key. The same key goes with every retry of the update. As
+// returns for it; "" means no key. Every retry of the update sends the same key. As
 // with [WithIdempotencyKey], a 500 is not retried when a key is set.
 //
 // The calls of key are sequential: MergeAll calls it once for each update, right after
@@ -100,9 +100,9 @@ type Outcome struct {
 // concurrency, or 16 MiB of requests and the last one pulled. A profile is serialized
 // before the next one is pulled, so updates may reuse its maps.
 //
-// An invalid update is an outcome with a [*ValidationError], and the others go on. A
-// nil ctx or an invalid option is the *ValidationError of every outcome, and a nil
-// updates is one outcome with Index -1.
+// An invalid update is an outcome with a [*ValidationError], and the others
+// continue. A nil ctx or an invalid option is the *ValidationError of every outcome,
+// and a nil updates is one outcome with Index -1.
 //
 // The run ends early in these cases. Attempts in flight finish first, which takes at
 // most [WithTimeout], and no goroutine is left behind:
@@ -216,7 +216,7 @@ type bulkRun struct {
 	refused atomic.Pointer[error] // the first 401 or 403
 }
 
-// prepare makes a task of each update.
+// prepare turns each update into a task.
 func (r *bulkRun) prepare(updates iter.Seq2[string, Profile]) iter.Seq[*keyed.Task[update]] {
 	return func(yield func(*keyed.Task[update]) bool) {
 		index := 0
@@ -225,7 +225,7 @@ func (r *bulkRun) prepare(updates iter.Seq2[string, Profile]) iter.Seq[*keyed.Ta
 			u := &t.Value
 			u.Index, u.UserID = index, userID
 			index++
-			// After the end of the run, send finds out why nothing is sent.
+			// After the end of the run, send reports why nothing is sent.
 			if r.tasks.Context().Err() == nil {
 				r.encode(u, &profile)
 			}
@@ -248,7 +248,7 @@ func (r *bulkRun) encode(u *update, profile *Profile) {
 
 // send sends one update, unless the run has ended.
 func (r *bulkRun) send(u *update) {
-	// It stays the reason if the caller's context ends later.
+	// This stays the reason even if the caller's context ends later.
 	if refused := r.refused.Load(); refused != nil {
 		u.Err = &notSentError{operation: r.op.name, cause: *refused, text: (*refused).Error()}
 		return

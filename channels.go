@@ -11,7 +11,7 @@ import (
 // provider guides. Each is built like Profile: a Field for every documented member, and
 // Extra for the members that have no field.
 
-// Airship addresses a user of Airship. For its JSON by itself, see [Address].
+// Airship addresses a user of Airship. For its own JSON encoding, see [Address].
 type Airship struct {
 	Audience    Field[AirshipAudience] `json:"audience,omitzero"`
 	DeviceTypes Field[[]string]        `json:"device_types,omitzero"` // such as ios, android
@@ -24,24 +24,24 @@ type AirshipAudience struct {
 	Extra     map[string]any `json:",embed"`
 }
 
-// APN addresses devices by their tokens of the Apple Push Notification service. A
-// profile from before this object may hold a bare string, which the provider rejects;
-// it is read as a [Field.Mismatch]. Courier recommends its Device Tokens API, which is
-// not part of this package. For its JSON by itself, see [Address].
+// APN addresses devices by their tokens of the Apple Push Notification service. An
+// older profile may hold a bare string, which the provider rejects; it is read as a
+// [Field.Mismatch]. Courier recommends its Device Tokens API, which is not part of
+// this package. For its own JSON encoding, see [Address].
 type APN struct {
 	Token  Field[string]  `json:"token,omitzero"`
 	Tokens Field[Tokens]  `json:"tokens,omitzero"`
 	Extra  map[string]any `json:",embed"`
 }
 
-// AWSSNS addresses a target of Amazon SNS. For its JSON by itself, see [Address].
+// AWSSNS addresses a target of Amazon SNS. For its own JSON encoding, see [Address].
 type AWSSNS struct {
 	TargetARN Field[string]  `json:"target_arn,omitzero"`
 	Extra     map[string]any `json:",embed"`
 }
 
-// Discord addresses either a channel or a user: set one of the two. For its JSON by itself,
-// see [Address].
+// Discord addresses either a channel or a user: set one of the two. For its own JSON
+// encoding, see [Address].
 type Discord struct {
 	ChannelID Field[string]  `json:"channel_id,omitzero"`
 	UserID    Field[string]  `json:"user_id,omitzero"`
@@ -49,14 +49,14 @@ type Discord struct {
 }
 
 // Expo addresses devices by their Expo push tokens. Courier merges Token and Tokens, so
-// set either or both. For its JSON by itself, see [Address].
+// set either or both. For its own JSON encoding, see [Address].
 type Expo struct {
 	Token  Field[string]  `json:"token,omitzero"`
 	Tokens Field[Tokens]  `json:"tokens,omitzero"`
 	Extra  map[string]any `json:",embed"`
 }
 
-// Intercom addresses a contact in Intercom. For its JSON by itself, see [Address].
+// Intercom addresses a contact in Intercom. For its own JSON encoding, see [Address].
 type Intercom struct {
 	From  Field[string]            `json:"from,omitzero"` // ID of the admin who sends
 	To    Field[IntercomRecipient] `json:"to,omitzero"`
@@ -69,7 +69,7 @@ type IntercomRecipient struct {
 	Extra map[string]any `json:",embed"`
 }
 
-// MagicBell addresses a user of MagicBell. For its JSON by itself, see [Address].
+// MagicBell addresses a user of MagicBell. For its own JSON encoding, see [Address].
 type MagicBell struct {
 	ExternalID Field[string]  `json:"external_id,omitzero"`
 	Extra      map[string]any `json:",embed"`
@@ -77,8 +77,8 @@ type MagicBell struct {
 
 // MSTeams addresses a user, channel, or conversation of Microsoft Teams. Set at least
 // one of TenantID and ServiceURL (both for ConversationID), and with them one of UserID,
-// Email, ChannelID, and ConversationID, or both ChannelName and TeamID. For its JSON
-// by itself, see [Address].
+// Email, ChannelID, and ConversationID, or both ChannelName and TeamID. For its own JSON
+// encoding, see [Address].
 type MSTeams struct {
 	TenantID       Field[string]  `json:"tenant_id,omitzero"`
 	ServiceURL     Field[string]  `json:"service_url,omitzero"`
@@ -91,20 +91,20 @@ type MSTeams struct {
 	Extra          map[string]any `json:",embed"`
 }
 
-// PagerDuty addresses a service of PagerDuty. For its JSON by itself, see [Address].
+// PagerDuty addresses a service of PagerDuty. For its own JSON encoding, see [Address].
 type PagerDuty struct {
 	RoutingKey Field[string]  `json:"routing_key,omitzero"` // a secret
 	Extra      map[string]any `json:",embed"`
 }
 
-// Pusher addresses a channel of Pusher. For its JSON by itself, see [Address].
+// Pusher addresses a channel of Pusher. For its own JSON encoding, see [Address].
 type Pusher struct {
 	Channel Field[string]  `json:"channel,omitzero"`
 	Extra   map[string]any `json:",embed"`
 }
 
 // Slack addresses a user or a channel of Slack. Set either AccessToken with one of
-// Channel, Email, and UserID, or IncomingWebhook alone. For its JSON by itself,
+// Channel, Email, and UserID, or IncomingWebhook alone. For its own JSON encoding,
 // see [Address].
 type Slack struct {
 	AccessToken     Field[string]               `json:"access_token,omitzero"` // a secret
@@ -121,13 +121,13 @@ type SlackIncomingWebhook struct {
 	Extra map[string]any `json:",embed"`
 }
 
-// Viber addresses a user of Viber. For its JSON by itself, see [Address].
+// Viber addresses a user of Viber. For its own JSON encoding, see [Address].
 type Viber struct {
 	Receiver Field[string]  `json:"receiver,omitzero"`
 	Extra    map[string]any `json:",embed"`
 }
 
-// Webhook makes Courier call a URL of yours. For its JSON by itself, see [Address].
+// Webhook makes Courier call a URL of yours. For its own JSON encoding, see [Address].
 type Webhook struct {
 	URL            Field[string]                `json:"url,omitzero"`
 	Method         Field[string]                `json:"method,omitzero"` // POST, PUT, or GET: Courier's documents differ on the last two

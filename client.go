@@ -124,11 +124,11 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 // of base; nil is the default configuration. Use it with [WithHTTPClient] to wrap the
 // pool (tracing), to configure it (TLS, proxy), or to share it between clients.
 //
-// Without a base, the pool uses the proxy of the environment ([http.ProxyFromEnvironment]).
-// It has room for hundreds of idle connections, and speaks HTTP/2. It opens one HTTP/2 connection for
-// calls that start together, and closes HTTP/2 connections that do not answer pings,
-// within 5 s. Other settings of base are kept; only if it leaves MaxIdleConnsPerHost at 0
-// are both limits of idle connections raised.
+// Without a base, the pool uses the proxy of the environment
+// ([http.ProxyFromEnvironment]). It has room for hundreds of idle connections, and speaks
+// HTTP/2. It opens one HTTP/2 connection for calls that start together, and closes HTTP/2
+// connections that do not respond to pings, within 5 s. Other settings of base are kept;
+// only if it leaves MaxIdleConnsPerHost at 0 are both limits of idle connections raised.
 func NewTransport(base *http.Transport) http.RoundTripper { return transport.NewPool(base) }
 
 // CloseIdleConnections closes the connections of the client's pool that no call is
@@ -261,7 +261,7 @@ func escapeSegment(segment string) string {
 	return strings.ReplaceAll(url.QueryEscape(segment), "+", "%20")
 }
 
-// failure returns the error that a response stands for, or nil for a 2xx.
+// failure returns the error for a response, or nil for a 2xx.
 func (client *Client) failure(c *call, req *transport.Request, resp *transport.Response) error {
 	switch {
 	case resp.Attempts == 0:
@@ -278,7 +278,7 @@ func (client *Client) failure(c *call, req *transport.Request, resp *transport.R
 	return newAPIError(c.op.name, resp, client.redact(resp.Ended, c, req.URL))
 }
 
-// redact returns the text of err, whoever made it, without URL, user ID, and API key. A
+// redact returns the text of err, from any source, without URL, user ID, and API key. A
 // short user ID can be part of any word, and is only redacted in a path.
 func (client *Client) redact(err error, c *call, u *url.URL) string {
 	if err == nil {
@@ -298,8 +298,8 @@ func (client *Client) redact(err error, c *call, u *url.URL) string {
 	return strings.NewReplacer(pairs...).Replace(err.Error())
 }
 
-// spellings returns text as it can appear in the text of an error. As it is comes last,
-// because another one can begin with it.
+// spellings returns the forms in which text can appear in an error. The unchanged text
+// comes last, because another form can begin with it.
 func spellings(text string) []string {
 	quoted, ascii := strconv.Quote(text), strconv.QuoteToASCII(text)
 	return []string{
@@ -308,7 +308,7 @@ func spellings(text string) []string {
 	}
 }
 
-// report tells the logger and the observer of an attempt.
+// report passes an attempt to the observer and the logger.
 func (client *Client) report(ctx context.Context, c *call, req *transport.Request, made *transport.Attempt) {
 	attempt := Attempt{
 		Operation:  c.op.name,

@@ -88,7 +88,7 @@ func refusal(body any, err error, depth int) *ValidationError {
 	return invalid(knownPath(reflect.TypeOf(body), path[min(depth, len(path)):]), reason)
 }
 
-// unsupported says why a value of type t cannot be written.
+// unsupported says why a value of type t cannot be encoded.
 func unsupported(t reflect.Type) string {
 	switch {
 	case t == nil:

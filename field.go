@@ -22,8 +22,8 @@ type Field[T any] struct {
 	state *fieldState // nil is unset
 }
 
-// fieldState is behind a pointer to keep a Field small: null and value are always
-// the same two, and each mismatch has its own.
+// fieldState is behind a pointer to keep a Field small: all null Fields share one,
+// all with a value share another, and each mismatch has its own.
 type fieldState struct {
 	name     string // tells the states apart for reflect.DeepEqual
 	mismatch jsontext.Value

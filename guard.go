@@ -2,5 +2,5 @@
 
 package courier
 
-// The json/v2 of Go 1.26 is an earlier draft, which knows other tag options.
+// The json/v2 of Go 1.26 is an earlier draft, which has other tag options.
 var _ = GOEXPERIMENT_jsonv2_needs_Go_1_27_or_build_without_it

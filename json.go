@@ -37,8 +37,8 @@ var (
 		jsontext.EscapeForJS(false),
 		json.WithMarshalers(marshalers),
 	)
-	// writingRaw keeps text as it was read: it may hold half of a surrogate pair,
-	// or a key twice.
+	// writingRaw keeps text as it was read: it may hold an unpaired surrogate, or a
+	// key twice.
 	writingRaw = json.JoinOptions(
 		jsontext.AllowDuplicateNames(true),
 		jsontext.AllowInvalidUTF8(true),
@@ -73,8 +73,8 @@ func encode(v any) ([]byte, error) {
 	return text, nil
 }
 
-// encodeTo is encode for the methods that encoding/json/v2 calls. Inside of encode it leaves
-// the error to that, which knows the whole path.
+// encodeTo is encode for the methods that encoding/json/v2 calls. Inside encode, it
+// returns the error as is, because encode knows the whole path.
 func encodeTo(enc *jsontext.Encoder, v any) error {
 	depth := enc.StackDepth()
 	err := json.MarshalEncode(enc, v, writing)
@@ -115,8 +115,8 @@ func writeRaw(enc *jsontext.Encoder, raw jsontext.Value) error {
 	return json.MarshalEncode(enc, &raw, writingRaw)
 }
 
-// readRaw reads a value in whatever way the caller's decoder was configured: JSON that
-// is strict about duplicate names and surrogate pairs would lose a profile.
+// readRaw reads a value however the caller's decoder is configured: one that is strict
+// about duplicate names and unpaired surrogates would lose a profile.
 func readRaw(dec *jsontext.Decoder) (raw jsontext.Value, err error) {
 	duplicates, _ := json.GetOption(dec.Options(), jsontext.AllowDuplicateNames)
 	invalid, _ := json.GetOption(dec.Options(), jsontext.AllowInvalidUTF8)
@@ -136,8 +136,8 @@ func readLenient(dec *jsontext.Decoder) (raw jsontext.Value, err error) {
 	return raw, err
 }
 
-// unquote returns the text of a JSON string. ok is false if it has half of a surrogate
-// pair, which Go cannot hold.
+// unquote returns the text of a JSON string. ok is false if it has an unpaired
+// surrogate, which Go cannot hold.
 func unquote(raw jsontext.Value) (text string, ok bool) {
 	if bytes.IndexByte(raw, '\\') < 0 {
 		return string(raw[1 : len(raw)-1]), true
@@ -174,8 +174,8 @@ func readObject(raw jsontext.Value, v any) error {
 	return json.Unmarshal(raw, v, reading)
 }
 
-// readAny reads what has no type: numbers as json.Number, and as json.RawMessage
-// what Go has no text for.
+// readAny reads untyped values: numbers as json.Number, and what a Go string cannot
+// hold as json.RawMessage.
 func readAny(dec *jsontext.Decoder, v *any) error {
 	raw, err := dec.ReadValue()
 	if err == nil {
@@ -292,7 +292,7 @@ func readNumber(dec *jsontext.Decoder, n *stdjson.Number) error {
 }
 
 // readPlain reads an object whose fields are plain Go types. A member that does not fit
-// goes to extra, and null is as unset.
+// goes to extra, and null counts as unset.
 func readPlain[T any](dec *jsontext.Decoder, object *T, extra *map[string]any) error {
 	raw, err := readRaw(dec)
 	if err != nil {

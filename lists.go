@@ -89,7 +89,7 @@ func (s *ListsService) Page(ctx context.Context, userID, cursor string, opts ...
 }
 
 // All iterates over all subscriptions of the user, and requests each page when the loop
-// needs it. An error ends the iteration; a cursor that comes twice is an
+// needs it. An error ends the iteration; a repeated cursor is an
 // [*UnexpectedResponseError].
 func (s *ListsService) All(ctx context.Context, userID string, opts ...RequestOption) iter.Seq2[Subscription, error] {
 	return func(yield func(Subscription, error) bool) {

@@ -14,7 +14,7 @@ import (
 )
 
 // Option configures a [Client]. Options can be given in any order; if one is given twice,
-// the last counts. An invalid value is a [*ValidationError] from the constructor.
+// the last one wins. An invalid value is a [*ValidationError] from the constructor.
 type Option func(*config) error
 
 // config is what the options set.
@@ -95,7 +95,7 @@ func WithTimeout(timeout time.Duration) Option {
 	}
 }
 
-// WithMaxRetries sets how many times a call is retried at most, after its first attempt.
+// WithMaxRetries sets the maximum number of retries of a call, after its first attempt.
 // The default is 3; 0 turns retries off.
 func WithMaxRetries(retries int) Option {
 	return func(c *config) error {
@@ -129,16 +129,18 @@ func WithMaxRetryAfter(wait time.Duration) Option {
 	}
 }
 
-// WithLogger logs every attempt: at level Warn if it did not get a 2xx, with retry=true or
-// retry=false, and otherwise at Debug. A 404 of Get or Delete is logged at Debug too, and so
-// is a 2xx that turns out to be an [*UnexpectedResponseError]. The records have operation, attempt number, status, duration, wait, and error, and no API
-// key, user ID, URL, or profile. The default is no logging.
+// WithLogger logs every attempt: at level Warn if it did not get a 2xx, with retry=true
+// or retry=false, and otherwise at Debug. A 404 of Get or Delete is logged at Debug too,
+// and so is a 2xx that turns out to be an [*UnexpectedResponseError]. The records have
+// operation, attempt number, status, duration, wait, and error, and no API key, user ID,
+// URL, or profile. The default is no logging.
 func WithLogger(logger *slog.Logger) Option {
 	return func(c *config) error {
 		if logger == nil {
 			return invalid("WithLogger", "the logger is nil: leave the option out for no logging")
 		}
-		// Only here, so that a program without it does not link slog's handlers.
+		// LogAttrs is called only here, so that a program without WithLogger does
+		// not link slog's handlers.
 		c.log = func(ctx context.Context, level slog.Level, attrs []slog.Attr) {
 			logger.LogAttrs(ctx, level, "courier: attempt", attrs...)
 		}
@@ -242,9 +244,10 @@ func applyOptions(op *operation, header http.Header, opts []RequestOption) (tran
 	return op.policy, nil
 }
 
-// WithIdempotencyKey turns off the retry of a 500, because Courier would replay it. With a
-// key, Courier executes the call only once: it saves its first response, even a 500, and
-// replays it for 24 hours, or until [WithIdempotencyExpiration]. Retries send the same key.
+// WithIdempotencyKey sends an idempotency key. Courier then executes the call only once:
+// it saves its first response, even a 500, and replays it for 24 hours, or until
+// [WithIdempotencyExpiration]. Retries send the same key. A 500 is not retried, because
+// Courier would replay it.
 //
 // The key is for Merge and Subscribe. A merge is idempotent by nature and needs no key to
 // be retried. Use one if your own code may repeat the call hours later, and it must not

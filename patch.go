@@ -35,7 +35,7 @@ func PatchReplace(path string, value any) PatchOp {
 // PatchMove removes the value at from and adds it at path (section 4.4).
 func PatchMove(from, path string) PatchOp { return PatchOp{op: "move", from: from, path: path} }
 
-// PatchCopy adds the value at from at path as well (section 4.5).
+// PatchCopy copies the value at from to path (section 4.5).
 func PatchCopy(from, path string) PatchOp { return PatchOp{op: "copy", from: from, path: path} }
 
 // PatchTest makes Courier reject the whole patch unless value is at path (section 4.6).
@@ -43,9 +43,9 @@ func PatchTest(path string, value any) PatchOp { return PatchOp{op: "test", path
 
 var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
 
-// JSONPointer returns the JSON Pointer (RFC 6901) of the value that tokens, which are
-// keys or array indexes, lead to: JSONPointer("custom", "a/b") is "/custom/a~1b", and
-// JSONPointer() is "", the whole profile.
+// JSONPointer builds a JSON Pointer (RFC 6901) from tokens, which are keys or array
+// indexes: JSONPointer("custom", "a/b") is "/custom/a~1b", and JSONPointer() is "",
+// the whole profile.
 func JSONPointer(tokens ...string) string {
 	var b strings.Builder
 	for _, token := range tokens {

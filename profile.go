@@ -10,23 +10,23 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// Profile is what Courier knows about a user and how to reach them. The same type
-// is used for reading and for writing.
+// Profile holds what Courier knows about a user, including how to reach them. The
+// same type is used for reading and for writing.
 //
-// A profile is free-form. The members that Courier gives meaning to have fields: the
-// OpenID Connect standard claims, Custom, and the channel providers. All others are
-// in Extra, which can be written as well.
+// A profile is free-form. The members that have a meaning to Courier have fields:
+// the OpenID Connect standard claims, Custom, and the channel providers. All others
+// are in Extra, for reading and for writing.
 //
 // Reading a profile and writing it back loses nothing. JSON that does not fit its
 // field, such as "email_verified": "true", stays in that field; see [Field.Mismatch].
 // Numbers in Extra and Custom are [json.Number] and keep every digit. What a Go string
-// cannot hold (half of a surrogate pair, "\ud800") is a [json.RawMessage] there. As a
-// key of the profile itself it is an error.
+// cannot hold (an unpaired surrogate, "\ud800") is a [json.RawMessage] there. As a key
+// of the profile itself it is an error.
 //
 // Values in Extra and Custom are written as encoding/json writes them, with these
-// exceptions: a nil map is {}, a nil slice is [], and a struct that encoding/json/v2 refuses,
-// such as one with a malformed tag or without exported fields, is a [ValidationError]. A key in Extra that is
-// also a set field is a [ValidationError].
+// exceptions: a nil map is {}, a nil slice is [], and a struct that encoding/json/v2
+// refuses, such as one with a malformed tag or without exported fields, is a
+// [ValidationError]. A key in Extra that is also a set field is a [ValidationError].
 //
 // The keys are those of the Profiles API reference and of OpenID Connect Core 1.0,
 // section 5.1. For push tokens, Courier recommends its Device Tokens API, which is not
@@ -80,9 +80,9 @@ type Profile struct {
 // Address is the OpenID Connect claim "address" (OpenID Connect Core 1.0, section
 // 5.1.1).
 //
-// Inside a [Profile] or a [Field], encoding/json of either version writes and reads it like
-// the client. By itself it is a plain struct, which encoding/json/v2 knows, and
-// encoding/json from Go 1.27 on: by their own rules, under which numbers in Extra become
+// Inside a [Profile] or a [Field], encoding/json of either version writes and reads it
+// like the client. By itself it is a plain struct: encoding/json/v2, and encoding/json
+// from Go 1.27 on, write and read it by their own rules, so numbers in Extra become
 // float64. The same goes for the channel objects.
 type Address struct {
 	Formatted     Field[string]  `json:"formatted,omitzero"` // the full address, for display
@@ -102,7 +102,7 @@ type profileBody struct {
 	Profile *plainProfile `json:"profile"`
 }
 
-// customBody has the path of a value that SetCustom refuses.
+// customBody makes an error of SetCustom name the path of the value.
 type customBody struct {
 	Custom any `json:"custom"`
 }
@@ -153,7 +153,7 @@ func (p Profile) String() string {
 		profile = redactMember(profile, strings.Split(path, "."))
 	}
 	text, _ = encode(profile)
-	_ = p.UnmarshalJSON(text) // puts the fields in order again
+	_ = p.UnmarshalJSON(text) // restores the order of the fields
 	text, _ = p.MarshalJSON()
 	return string(text)
 }
@@ -173,8 +173,8 @@ func redactMember(value any, path []string) any {
 }
 
 // DecodeCustom reads Custom into v, a pointer, as encoding/json does: keys match
-// without regard to case. Numbers without a type become [json.Number]. If Custom is
-// unset or null, v stays unchanged.
+// without regard to case. Numbers decoded into an interface become [json.Number].
+// If Custom is unset or null, v stays unchanged.
 func (p Profile) DecodeCustom(v any) error {
 	if p.Custom.IsUnset() || p.Custom.IsNull() {
 		return nil
@@ -195,8 +195,8 @@ func (p Profile) DecodeCustom(v any) error {
 	return fmt.Errorf("courier: custom does not fit type %T", v)
 }
 
-// SetCustom sets Custom to v, which must be an object in JSON: a struct or a map. It
-// is read with [Profile.DecodeCustom]. The error is a [*ValidationError].
+// SetCustom sets Custom to v, which must be an object in JSON: a struct or a map.
+// Read it back with [Profile.DecodeCustom]. The error is a [*ValidationError].
 func (p *Profile) SetCustom(v any) error {
 	text, err := encode(&customBody{v})
 	if err != nil {

@@ -29,8 +29,8 @@ var (
 
 // Merge merges profile into the user's profile, and creates one if there is none (POST
 // /profiles/{user_id}, "Create a profile" in Courier's API reference). It follows JSON
-// Merge Patch (RFC 7396): unset fields stay, objects are merged key by key, Custom
-// included, and null removes. An empty Profile changes nothing.
+// Merge Patch (RFC 7396): unset fields stay, objects (Custom included) are merged key
+// by key, and null fields are removed. An empty Profile changes nothing.
 //
 // Merge is idempotent, and is retried. The package page lists its errors.
 func (s *ProfilesService) Merge(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
@@ -55,8 +55,9 @@ func (s *ProfilesService) Get(ctx context.Context, userID string, opts ...Reques
 }
 
 // Replace overwrites the user's whole profile, and creates one if there is none (PUT
-// /profiles/{user_id}): whatever is not in profile is removed, so an empty Profile empties
-// it. Get, change, Replace loses concurrent writes; use Merge to change a part.
+// /profiles/{user_id}): whatever is not in profile is removed, so an empty Profile
+// empties it. A Get followed by a Replace loses concurrent writes; use Merge to change a
+// part.
 //
 // Replace is idempotent, and is retried. The errors are those of [ProfilesService.Merge].
 func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
@@ -64,12 +65,13 @@ func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Pr
 }
 
 // Patch applies ops to the user's profile in order, all or none, and creates a profile if
-// there is none (PATCH /profiles/{user_id}, JSON Patch, RFC 6902). No ops change nothing.
-// If Courier cannot apply one, such as a [PatchTest] that fails, the error is an
+// there is none (PATCH /profiles/{user_id}, JSON Patch, RFC 6902). An empty ops changes
+// nothing. If Courier cannot apply one, such as a [PatchTest] that fails, the error is an
 // [*InvalidRequestError]. The other errors are those of [ProfilesService.Merge].
 //
-// A patch may have another effect when it is applied twice, so it is retried only if
-// Courier cannot have acted on it: after 429 and 503, and if no connection could be opened.
+// A patch may have a different effect when applied twice, so it is retried only if
+// Courier cannot have acted on it: after 429 and 503, and if no connection could be
+// opened.
 func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchOp, opts ...RequestOption) (*Result, error) {
 	body, err := encode(&patchBody{ops})
 	if err != nil {

@@ -14,15 +14,15 @@ import (
 	"github.com/courier-profiles/courier-go/internal/transport"
 )
 
-// Response is what every successful call returns besides its result.
+// Response is what every successful call returns in addition to its result.
 type Response struct {
 	StatusCode int
 	Header     http.Header
 	// RequestID identifies the request for Courier's support: the header X-Request-Id
 	// or, from Amazon's API gateway, X-Amzn-Requestid; empty for none.
 	RequestID string
-	// Attempts is how many requests this package sent for the call. net/http may have
-	// resent one of them by itself, on a stale connection.
+	// Attempts is how many requests this package sent for the call. net/http itself
+	// may have resent one of them after a stale connection.
 	Attempts int
 }
 
@@ -59,7 +59,7 @@ func (r *Result) read(text []byte) error {
 	return optional(&r.Status, body.Status, "status")
 }
 
-// shapeError is what is wrong with a response, in words that contain nothing of it.
+// shapeError says what is wrong with a response, without quoting it.
 type shapeError string
 
 func (e shapeError) Error() string { return string(e) }
@@ -78,7 +78,7 @@ func optional[T any](value *T, read Field[T], key string) error {
 	return nil
 }
 
-// required is optional for what must not be unset: a profile that is missing must not
+// required is like optional, but refuses an unset Field: a missing profile must not
 // look like an empty one.
 func required[T any](value *T, read Field[T], key string) error {
 	if read.IsUnset() {
@@ -99,7 +99,7 @@ type Attempt struct {
 	Err        error         // what the call would return if it ended here; nil for a 2xx
 }
 
-// LogValue returns all of it, the error as its own LogValue.
+// LogValue returns all fields, with the error's own LogValue.
 func (a Attempt) LogValue() slog.Value { return slog.GroupValue(a.attrs()...) }
 
 func (a *Attempt) attrs() []slog.Attr {
