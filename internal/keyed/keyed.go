@@ -50,7 +50,7 @@ type Run[T any] struct {
 	held  int                 // tasks that were pulled and that the caller is not done with
 	size  int                 // of those
 
-	failed func() // ends a goroutine as the caller's code ended one of the run
+	failed func() // repeats how the caller's code ended a goroutine of the run
 }
 
 // New returns a run that has at most concurrency tasks in flight. It holds at most 16
@@ -167,8 +167,8 @@ func (r *Run[T]) pick() *Task[T] {
 	return pop(&r.ready)
 }
 
-// work does a task, and then others as long as there are any: a worker that goes on
-// keeps its grown stack.
+// work does a task, and then others as long as there are any: a worker that
+// continues keeps its grown stack.
 func (r *Run[T]) work(t *Task[T]) {
 	defer func() {
 		if t != nil { // do has not returned
@@ -257,7 +257,7 @@ func (r *Run[T]) fail(p any) {
 	}
 }
 
-// rethrow ends the caller's goroutine as its code ended one of the run.
+// rethrow ends the caller's goroutine in the way its code ended one of the run.
 func (r *Run[T]) rethrow() {
 	if r.failed != nil {
 		r.failed()

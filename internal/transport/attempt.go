@@ -104,9 +104,9 @@ func read(resp *http.Response, limit int) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 }
 
-// failure returns why an attempt failed. It is the context's error instead of its
-// cause, which net/http returns, and http.Client's error for an HTTP server behind an
-// https URL.
+// failure returns why an attempt failed: the context's error rather than its cause,
+// which net/http returns, and for an HTTP server behind an https URL the error that
+// http.Client returns.
 func failure(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return ended

@@ -17,13 +17,13 @@ const maxHold = time.Second
 type gate struct {
 	mu      sync.Mutex
 	http2   *watchedConn  // the last HTTP/2 connection seen
-	off     bool          // the connections cannot be shared, or not be watched
+	off     bool          // the connections cannot be shared or watched
 	opening chan struct{} // closed when the first call has a connection or fails; nil without one
 }
 
-// enter returns at once if there is a connection to share, and cold is false then.
-// Otherwise the call is the first one, which must call leave with that channel, or it
-// has waited for the first one.
+// enter returns at once, with cold false, if there is a connection to share.
+// Otherwise the call is the first one, which must pass that channel to leave, or it
+// has stopped waiting for the first one.
 func (g *gate) enter(ctx context.Context) (first chan struct{}, cold bool) {
 	var timeout <-chan time.Time
 	for {
@@ -67,7 +67,7 @@ func (g *gate) leave(first chan struct{}) {
 	}
 }
 
-// connected notes the connection that a cold call got, and lets the others go.
+// connected records the connection that a cold call got, and releases the others.
 func (g *gate) connected(c net.Conn) {
 	var http2 *watchedConn
 	if c, ok := c.(*tls.Conn); ok && c.ConnectionState().NegotiatedProtocol == "h2" {

@@ -34,7 +34,7 @@ type Request struct {
 
 	// AttemptContext is the context of the attempts. Nil means the context of the
 	// call. If set, it must be a parent of that context. A call whose own context
-	// ends first finishes its attempt and then ends with the cause of that end.
+	// ends first finishes its attempt and then returns the cause.
 	AttemptContext context.Context
 	// Before, if set, is called before each attempt. It may wait. The attempt is not
 	// made if it returns an error.
@@ -70,7 +70,7 @@ type Attempt struct {
 // Do sends the request, and retries it until the outcome is final. It returns the
 // outcome of the last attempt.
 func (t *Transport) Do(ctx context.Context, r *Request) Response {
-	// One variable, because the heap holds all of it.
+	// One variable, so that it takes one heap allocation.
 	var loop struct {
 		retryablehttp.Client
 		http http.Client
@@ -131,7 +131,8 @@ func (f roundTripper) RoundTrip(*http.Request) (*http.Response, error) { return 
 // CheckRetry, because go-retryablehttp's Backoff knows neither the outcome of a failed
 // attempt nor the context's deadline.
 func (t *Transport) next(ctx context.Context, r *Request, last *Response) (wait time.Duration, retry bool) {
-	// A failure that only this policy does not retry is no sign of a healthy server.
+	// A failure that is final only under this policy does not show that the server
+	// is healthy.
 	if last.Err == nil && !Idempotent.Status(last.Status) {
 		t.Budget.Give()
 		return 0, false

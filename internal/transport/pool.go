@@ -93,14 +93,14 @@ func dialer(t *http.Transport) dialFunc {
 	if t.DialContext != nil {
 		return t.DialContext
 	}
-	//lint:ignore SA1019 a base may still have it
+	//lint:ignore SA1019 a base may still set it
 	if dial := t.Dial; dial != nil {
 		return func(_ context.Context, network, address string) (net.Conn, error) { return dial(network, address) }
 	}
 	return (&net.Dialer{Timeout: 10 * time.Second, KeepAlive: 30 * time.Second}).DialContext
 }
 
-// watch makes the connections of dial known to the gates.
+// watch wraps the connections of dial, so that a gate sees when one is closed.
 func watch(dial dialFunc) dialFunc {
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
 		c, err := dial(ctx, network, address)

@@ -13,7 +13,7 @@ func (t *Transport) wait(last *Response) time.Duration {
 	if last.RetryAfter == 0 {
 		return Jitter(last.Attempts, t.MinWait, t.MaxWait)
 	}
-	// Spread, so that clients that were turned away together do not return together.
+	// Spread, so that clients that were rejected together do not retry together.
 	high := last.RetryAfter + min(t.MinWait, math.MaxInt64-last.RetryAfter)
 	return between(max(last.RetryAfter, t.MinWait), high)
 }
@@ -32,7 +32,7 @@ func between(low, high time.Duration) time.Duration { return low + rand.N(high-l
 
 // RetryAfter returns the wait that a Retry-After header asks for (RFC 9110, section
 // 10.2.3): seconds, which may have a fraction, or an HTTP date. It returns 0 if there is
-// none, or none that can be read.
+// none, or if it cannot be parsed.
 func RetryAfter(header http.Header, now time.Time) time.Duration {
 	text := strings.TrimSpace(header.Get("Retry-After"))
 	if date, err := http.ParseTime(text); err == nil {
