@@ -12,9 +12,9 @@
 // [NewServer] listens on a port of 127.0.0.1. [NewHandler] is the same API as an
 // [http.Handler], for your own server, TLS configuration or path prefix.
 // [Handler.SetProfile] and [Handler.SetPreferences] prepare a test. [Handler.Profile],
-// [Handler.Subscriptions] and [Handler.Requests] show the result.
-// [Handler.Fail] scripts failures, one [Fault] per request. The client of
-// [Server.Client] retries without waiting.
+// [Handler.Subscriptions] and [Handler.Requests] show the result. [Handler.Fail]
+// scripts failures, one [Fault] per request. The client from [Server.Client] retries
+// without waiting.
 //
 // # What Courier documents
 //
@@ -48,12 +48,12 @@
 //
 // # What this package chose
 //
-// Courier's documentation leaves the following open, or gives more than one reading.
-// Do not rely on it.
+// Courier's documentation leaves the following open, or can be read in more than one
+// way. Do not rely on it.
 //
 //   - Getting a user without a profile is a 404. Deleting one is a success.
 //   - A profile is stored as the JSON that was sent: names in any case, every digit of
-//     a number, and half surrogate pairs such as "\ud800". The order of members is not
+//     a number, and unpaired surrogates such as "\ud800". The order of members is not
 //     kept. Of duplicate names in a request the last one wins.
 //   - A body that is not valid UTF-8 is a 400, and so is a profile nested more than
 //     about 10,000 levels deep.

@@ -12,7 +12,7 @@ import (
 // Fault describes how one request fails. The zero Fault lets the request pass, which
 // is useful in a script: Fail(Fault{}, Fault{Status: 503}) fails the second request.
 //
-// With a Status or with Reset, the request changes nothing. Without, it is carried
+// With a Status or with Reset, the request changes nothing. Otherwise it is carried
 // out, and the fault changes only its response.
 type Fault struct {
 	// Status is the status of the response, 200 to 999. 0 leaves the normal

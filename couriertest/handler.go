@@ -14,12 +14,12 @@ import (
 // DefaultAPIKey is the key that a new Handler accepts.
 const DefaultAPIKey = "test-api-key"
 
-// maxBody is the largest request. Courier documents 6 MB; this is the larger of the
-// two readings of that.
+// maxBody is the largest request. Courier documents 6 MB; this is the larger of its
+// two meanings.
 const maxBody = 6 << 20
 
-// Handler is an in-memory fake of the Profiles API, as an http.Handler for a server of
-// your own; [Server] combines the two. It serves paths that begin with /profiles/; to
+// Handler is an in-memory fake of the Profiles API, as an http.Handler for your own
+// server; [Server] combines the two. It serves paths that begin with /profiles/; to
 // mount it below a prefix, wrap it in http.StripPrefix.
 //
 // A Handler is safe for concurrent use. Set its fields before the first request.
@@ -28,7 +28,7 @@ type Handler struct {
 	APIKey string
 
 	// PageSize is the number of subscriptions on a page. Below 1 it is the default,
-	// 3, which is small so that tests meet a second page.
+	// 3, which is small so that tests see a second page.
 	PageSize int
 
 	// MaxRequests is how many of the latest requests are kept for Requests. 0 keeps

@@ -52,7 +52,7 @@ func (k *idempotencyKeys) claim(header http.Header, serve func() response) (func
 	return serve, func(r response) { k.finish(key, r, expires) }
 }
 
-// finish saves a success and a 500, which are what an endpoint itself responds. Other
+// finish saves a success and a 500, which are what an endpoint itself returns. Other
 // statuses come from before the endpoint (4xx) or from a gateway (502, 503, 504).
 func (k *idempotencyKeys) finish(key string, r response, expires time.Time) {
 	k.mu.Lock()

@@ -15,18 +15,18 @@ import (
 )
 
 // JSON is kept as it was written, because neither a string nor a number of Go can
-// hold all of it: half of a surrogate pair ("\ud800"), or 1.10. An object is a
+// hold all of it: an unpaired surrogate ("\ud800"), or 1.10. An object is a
 // map[string]any whose keys are canonical names, an array is a []any, and anything
 // else is a jsontext.Value, the text itself.
 
-// lenient lets the library pass half surrogates. It takes them all for U+FFFD, so that
-// two names that differ in one would be duplicates.
+// lenient makes the library accept unpaired surrogates. It reads them all as U+FFFD,
+// so names that differ only in one would be duplicates.
 var lenient = json.JoinOptions(jsontext.AllowInvalidUTF8(true), jsontext.AllowDuplicateNames(true))
 
 // parse reads the JSON value in text. Strings and numbers in the result share
 // memory with text. Of duplicate names the last one wins.
 func parse(text []byte) (any, error) {
-	// lenient lets this pass as well.
+	// lenient accepts this as well.
 	if !utf8.Valid(text) {
 		return nil, errors.New("text is not valid UTF-8")
 	}
@@ -140,8 +140,8 @@ var escapes = sync.OnceValue(func() *regexp.Regexp {
 })
 
 // canonical returns a JSON string without its quotes, spelled so that equal strings
-// are spelled alike: only what has to be escaped is. Half of a surrogate pair has to
-// be, because UTF-8 cannot hold it.
+// are spelled alike: only what has to be escaped is. That includes unpaired
+// surrogates, which UTF-8 cannot hold.
 func canonical(quoted jsontext.Value) string {
 	text := quoted[1 : len(quoted)-1]
 	if bytes.IndexByte(text, '\\') < 0 {
@@ -157,8 +157,8 @@ func canonical(quoted jsontext.Value) string {
 	}))
 }
 
-// stringOf returns the string that a parsed value is. A string with half of a
-// surrogate pair is none.
+// stringOf returns a parsed value as a string. It returns false for anything else,
+// and for a string with an unpaired surrogate.
 func stringOf(value any) (string, bool) {
 	text, ok := value.(jsontext.Value)
 	if !ok || text.Kind() != '"' {

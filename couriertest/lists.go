@@ -85,11 +85,11 @@ func (h *Handler) listSubscriptions(c call) response {
 }
 
 // cursorAfter returns the cursor of the page after a subscription. It names the
-// subscription, not its number, so that a list added in between moves nothing.
+// subscription, not its position, so that a list added in between moves nothing.
 func cursorAfter(s subscription) string {
 	id := sha256.Sum256([]byte(s.listID))
 	// These bytes make it begin with "++++" and end in "==": unescaped in a query,
-	// every cursor would arrive as another one.
+	// no cursor would arrive unchanged.
 	return base64.StdEncoding.EncodeToString(append([]byte{0xfb, 0xef, 0xbe}, id[:13]...))
 }
 

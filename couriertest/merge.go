@@ -3,8 +3,8 @@ package couriertest
 // merge applies a JSON Merge Patch (RFC 7396, section 2) to a parsed value, which it
 // may change, and returns the result.
 //
-// evanphx/json-patch v5.9.11 cannot do it: it removes nulls from arrays, and loses
-// half surrogates.
+// evanphx/json-patch v5.9.11 cannot be used: it removes nulls from arrays, and
+// loses unpaired surrogates.
 func merge(target, patch any) any {
 	members, ok := patch.(map[string]any)
 	if !ok {

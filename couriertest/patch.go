@@ -15,7 +15,7 @@ import (
 
 // JSON Patch (RFC 6902) on parsed values.
 //
-// evanphx/json-patch v5.9.11 cannot do it: besides half surrogates, it gets wrong
+// evanphx/json-patch v5.9.11 cannot be used: it mishandles unpaired surrogates and
 // what TestPatchDiffersFromLibrary lists.
 
 // patchOp is one operation of a patch. from and value are set where the operation

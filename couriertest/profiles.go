@@ -13,7 +13,7 @@ import (
 
 // Profile returns a user's profile as a client reads it, and false if there is none.
 // It also returns false for a profile that a client cannot read, because one of the
-// profile's own keys contains half of a surrogate pair.
+// profile's own keys contains an unpaired surrogate.
 func (h *Handler) Profile(userID string) (courier.Profile, bool) {
 	stored, _, ok := h.store.profile(userID)
 	if !ok {

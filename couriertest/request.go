@@ -29,8 +29,8 @@ type Request struct {
 	Header http.Header
 
 	// Body is the exact body. JSON is its value as encoding/json reads it, with
-	// numbers as json.Number, or nil if the body is not valid JSON. Half of a
-	// surrogate pair is U+FFFD in JSON; only Body has the original.
+	// numbers as json.Number, or nil if the body is not valid JSON. An unpaired
+	// surrogate is U+FFFD in JSON; only Body has the original.
 	Body []byte
 	JSON any
 

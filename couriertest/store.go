@@ -37,8 +37,8 @@ func (s *store) profile(userID string) (profile, preferences jsontext.Value, ok 
 	return profile, s.preferences[userID], ok
 }
 
-// updateProfile replaces a profile with what change makes of it, or leaves it alone
-// after an error. change gets an empty object for a user without a profile.
+// updateProfile replaces a profile with what change returns for it, or leaves it
+// alone after an error. change gets an empty object for a user without a profile.
 func (s *store) updateProfile(userID string, change func(profile any) (any, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
