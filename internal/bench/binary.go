@@ -9,14 +9,14 @@ import (
 	"strings"
 )
 
-// program is a smallest program that merges a profile.
+// program is the smallest program that merges a profile with one contender.
 type program struct {
 	name string
 	dir  string // below minimal
 
 	size, stripped int64 // of the binary, in bytes; stripped is built with -ldflags "-s -w"
-	modules        int   // beside the standard library
-	packages       int   // that are compiled, the standard library's too
+	modules        int   // other than the standard library
+	packages       int   // that are compiled, including the standard library's
 	foreign        int   // those of them that are not the standard library's
 }
 
@@ -71,7 +71,7 @@ func (p *program) build(ctx context.Context, binary string, flags ...string) (si
 	return info.Size(), nil
 }
 
-// list counts what is compiled, but for the program itself.
+// list counts what is compiled, except for the program itself.
 func (p *program) list(ctx context.Context) error {
 	out, err := goTool(ctx, "list", "-deps", "-f", "{{.Standard}} {{with .Module}}{{.Path}}{{end}}", p.path())
 	if err != nil {
@@ -96,7 +96,7 @@ func goTool(ctx context.Context, args ...string) (string, error) {
 	command.Stderr = &stderr
 	out, err := command.Output()
 	if err != nil {
-		return "", fmt.Errorf("go %s: %w: %s(run it in the folder of bench, or with go run -C internal/bench .)", strings.Join(args, " "), err, &stderr)
+		return "", fmt.Errorf("go %s: %w: %s(run it in internal/bench, or with go run -C internal/bench .)", strings.Join(args, " "), err, &stderr)
 	}
 	return string(out), nil
 }

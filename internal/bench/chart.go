@@ -9,10 +9,10 @@ import (
 	"text/template"
 )
 
-// The chart has a row for each scenario with two fields, and two panels of
-// ratios to the baseline: CPU and throughput. Each contender is a dot, on a
-// line over the middle half of the rounds. Its colours can be read on white and
-// on black, because a page may show it on either.
+// The chart has a row for each scenario with two fields, and two panels of ratios
+// to the baseline: CPU and throughput. Each contender is a dot, on a line over the
+// middle half of the rounds. Its colors are readable on white and on black, because
+// a page may show it on either.
 
 //go:embed chart.svg.tmpl
 var chartText string
@@ -24,7 +24,7 @@ const (
 	labelWidth  = 184
 	panelWidth  = 312
 	panelGap    = 48
-	rightMargin = 44 // for the figure beside a dot at the right end
+	rightMargin = 44 // for the figure next to a dot at the right end
 	headHeight  = 118
 	rowHeight   = 56
 	laneHeight  = 9
@@ -33,8 +33,8 @@ const (
 	legendStep  = 168
 )
 
-// colours are those of the contenders, in their order; the baseline is the line
-// at 1.
+// colours has the colors of the contenders, in their order; the baseline is the
+// line at 1.
 var colours = []string{"#d9480f", "", "#868e96", "#1c7ed6", "#2b8a3e", "#9c36b5"}
 
 type chart struct {
@@ -73,7 +73,7 @@ type tick struct {
 type dot struct {
 	X, Low, High, Y float64
 	Colour          string
-	Text            string // beside the dot; of the SDK alone
+	Text            string // next to the dot; only for the SDK
 	Radius          float64
 }
 
@@ -95,7 +95,7 @@ func (r *results) chart() chart {
 	}
 	bottom := headHeight + rowHeight*len(rows)
 	c := chart{
-		Title:  "A merge of two fields, compared to net/http by hand (tuned)",
+		Title:  "A merge of two fields, compared with hand-written net/http (tuned)",
 		Foot:   fmt.Sprintf("Medians of %d rounds; lines: the middle half of the rounds. Logarithmic scales.", r.rounds),
 		Width:  labelWidth + 2*panelWidth + panelGap + rightMargin,
 		Height: bottom + footHeight,
@@ -116,8 +116,8 @@ func (r *results) chart() chart {
 		title  string
 		figure func(sample) float64
 	}{
-		{"CPU of a call (less is better)", cpu},
-		{"calls in a second (more is better)", throughput},
+		{"CPU per call (less is better)", cpu},
+		{"calls per second (more is better)", throughput},
 	} {
 		left := labelWidth + i*(panelWidth+panelGap)
 		c.Panels = append(c.Panels, r.panel(p.title, left, bottom, rows, lane, p.figure))

@@ -29,9 +29,9 @@ const (
 // contender is a way to merge profiles.
 type contender struct {
 	name  string
-	about string // what it does for a call
-	// open makes a client of the API at baseURL. A transport that is not nil is
-	// used in place of a pool of connections.
+	about string // what a call does
+	// open makes a client of the API at baseURL. A transport that is not nil
+	// replaces the connection pool.
 	open func(baseURL string, transport http.RoundTripper) (*client, error)
 }
 
@@ -46,7 +46,7 @@ const (
 	baselineName = "net/http, tuned"
 )
 
-// contenders returns all of them; the ratios are to the one named baselineName.
+// contenders returns all contenders; ratios are to the one named baselineName.
 func contenders() []contender {
 	return []contender{
 		{sdkName, "typed profile, four attempts with a deadline of 30 s each, a retry budget, typed errors", openSDK},
@@ -76,8 +76,8 @@ func openSDK(baseURL string, transport http.RoundTripper) (*client, error) {
 	}, nil
 }
 
-// newPool is the pool of all but the naive: as large as the SDK's, with the same
-// timeouts, and without its limit of connections and its pings.
+// newPool is the pool of all but the naive contender: as large as the SDK's, with
+// the same timeouts, and without its limit of connections and its pings.
 func newPool() *http.Transport {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,
@@ -102,7 +102,7 @@ func setHeader(header http.Header) {
 	header.Set("User-Agent", agent)
 }
 
-// status is Courier's answer.
+// status is Courier's response.
 type status struct {
 	Status string `json:"status"`
 }
@@ -114,9 +114,9 @@ func (s status) check() error {
 	return nil
 }
 
-// bounded returns a context with the deadline of a call. It is what
-// http.Client.Timeout does on net/http's own transport; on any other, such as
-// the one in memory, that has two goroutines for each call.
+// bounded returns a context with the deadline of a call. http.Client.Timeout does
+// the same on net/http's own transport; on any other, such as the one in memory, it
+// takes two goroutines per call.
 func bounded(ctx context.Context, timeout time.Duration) (context.Context, context.CancelFunc) {
 	if timeout == 0 {
 		return ctx, func() {}
@@ -151,8 +151,7 @@ func openTuned(timeout time.Duration) func(string, http.RoundTripper) (*client, 
 	}
 }
 
-// readAnswer reads the answer to its end, so that the connection can be used
-// again.
+// readAnswer reads the whole response, so that the connection can be reused.
 func readAnswer(resp *http.Response) error {
 	defer resp.Body.Close()
 	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
@@ -170,7 +169,7 @@ func readAnswer(resp *http.Response) error {
 }
 
 // openNaive is the Go example on Courier's page "Create a profile", with the
-// headers of the others, and with its errors looked at.
+// headers of the others, and with errors checked.
 func openNaive(baseURL string, transport http.RoundTripper) (*client, error) {
 	c := http.DefaultClient
 	if transport != nil {
@@ -259,7 +258,7 @@ func openResty(baseURL string, transport http.RoundTripper) (*client, error) {
 
 const success = `{"status":"SUCCESS"}`
 
-// memory answers every request without a network, after having read it.
+// memory reads every request and responds without a network.
 type memory struct{}
 
 func (memory) RoundTrip(req *http.Request) (*http.Response, error) {

@@ -1,13 +1,13 @@
-// Bench measures package courier beside what people write in its place: net/http
-// by hand, go-retryablehttp, and resty.
+// Bench compares package courier with what people write instead: hand-written
+// net/http code, go-retryablehttp, and resty.
 //
 //	go run -C internal/bench . >results.md
 //
-// It prints tables in Markdown, and draws bench.svg. Each round has all
-// contenders do the same, one after the other, in an order that is drawn anew each
-// time; ratios are of one round each, and of them the median is shown.
-// All send the same bytes to the same server, a process of its own on this
-// machine, with connection pools of the same size.
+// It prints tables in Markdown, and draws bench.svg. In each round, all contenders
+// do the same work, one after the other, in random order. Each ratio is taken
+// within one round, and the tables show the median. All send the same bytes to the
+// same server, a separate process on this machine, with connection pools of the
+// same size.
 //
 // It needs a Unix system, and the go command.
 package main
@@ -24,14 +24,14 @@ import (
 	"path/filepath"
 )
 
-// The processes that bench starts are bench itself, with one of these as its
-// only argument.
+// Bench starts itself as the other processes, with one of these as the only
+// argument.
 const (
 	serverRole = "serve"
 	workerRole = "work"
 )
 
-// self is a process of this program in another role.
+// self returns a process of this program in another role.
 func self(role string) (*exec.Cmd, error) {
 	path, err := os.Executable()
 	if err != nil {
@@ -67,7 +67,7 @@ func main() {
 	}
 }
 
-// config is what the flags say.
+// config holds the flags.
 type config struct {
 	rounds int
 	short  bool
@@ -77,20 +77,20 @@ type config struct {
 func parse(args []string) (config, error) {
 	var c config
 	flags := flag.NewFlagSet("bench", flag.ExitOnError)
-	flags.IntVar(&c.rounds, "rounds", 9, "how many `rounds`")
-	flags.BoolVar(&c.short, "short", false, "few calls, to see that all works: the figures mean nothing")
+	flags.IntVar(&c.rounds, "rounds", 9, "number of `rounds`")
+	flags.BoolVar(&c.short, "short", false, "make few calls, as a smoke test: the figures mean nothing")
 	flags.StringVar(&c.out, "out", "bench.svg", "`file` for the chart")
 	_ = flags.Parse(args) // exits on an error
 	if c.rounds < 1 {
-		return c, errors.New("-rounds has to be 1 or more")
+		return c, errors.New("-rounds must be 1 or more")
 	}
 	if flags.NArg() > 0 {
-		return c, fmt.Errorf("no arguments, only flags: what is %q?", flags.Arg(0))
+		return c, fmt.Errorf("unexpected argument %q: use only flags", flags.Arg(0))
 	}
 	return c, nil
 }
 
-// run measures, prints the tables to out and tells on progress how far it is.
+// run measures, prints the tables to out, and reports progress.
 func run(ctx context.Context, args []string, out, progress io.Writer) (err error) {
 	c, err := parse(args)
 	if err != nil {
@@ -119,9 +119,8 @@ func run(ctx context.Context, args []string, out, progress io.Writer) (err error
 	return results.writeChart(c.out)
 }
 
-// trust has this process take the server's certificate for that of an authority,
-// as http.DefaultClient cannot be told otherwise. It has to come before the first
-// connection with TLS.
+// trust makes this process trust the server's certificate as a root, because
+// http.DefaultClient cannot be configured. Call it before the first TLS connection.
 func trust(srv *server, folder string) error {
 	at, err := srv.listen(http2)
 	if err != nil {

@@ -21,7 +21,7 @@ import (
 // srv is the server's process, trusted by this one.
 var srv *server
 
-// TestMain is also what the processes start that bench starts of itself.
+// TestMain is also the entry point of the processes that bench starts.
 func TestMain(m *testing.M) {
 	if played, err := play(context.Background(), os.Args); played {
 		if err != nil {
@@ -54,7 +54,7 @@ func runTests(m *testing.M) (code int, err error) {
 	return m.Run(), nil
 }
 
-// All contenders send the same request, but for the form of the user agent.
+// All contenders send the same request, except for the form of the user agent.
 func TestContendersSendTheSame(t *testing.T) {
 	const calls = 5
 	for network, proto := range map[string]string{http1: "HTTP/1.1", http2: "HTTP/2.0"} {
@@ -102,7 +102,7 @@ func TestContendersSendTheSame(t *testing.T) {
 	}
 }
 
-// In memory, each contender hands its request over whole, and takes the answer.
+// In memory, each contender sends its whole request, and accepts the response.
 func TestContendersInMemory(t *testing.T) {
 	for _, c := range contenders() {
 		for _, fields := range []int{few, many} {
@@ -117,7 +117,7 @@ func TestContendersInMemory(t *testing.T) {
 			if diff := cmp.Diff([]string{bodyText(fields)}, transport.bodies); diff != "" {
 				t.Errorf("%s: bodies (-want +got):\n%s", c.name, diff)
 			}
-			// What the table says of deadlines.
+			// What the table says about deadlines.
 			if want := !strings.Contains(c.about, "without a deadline") && !strings.Contains(c.about, "no deadline"); transport.deadline != want {
 				t.Errorf("%s: a deadline: %v, want %v", c.name, transport.deadline, want)
 			}
@@ -125,7 +125,7 @@ func TestContendersInMemory(t *testing.T) {
 	}
 }
 
-// recorder is the transport in memory, and keeps what it is given.
+// recorder is the transport in memory, and records requests.
 type recorder struct {
 	bodies   []string
 	deadline bool
@@ -202,7 +202,7 @@ func TestCount(t *testing.T) {
 	}
 }
 
-// A job tells of all that it was to do, and each of its merges has arrived.
+// A job reports everything it was asked for, and each of its merges has arrived.
 func TestJobs(t *testing.T) {
 	for _, name := range []string{mergeAllName, handPoolName, sdkName} {
 		run, err := runJob(job{Contender: name, Merges: 500, InFlight: 4}, srv)
@@ -216,7 +216,7 @@ func TestJobs(t *testing.T) {
 	}
 	err := work(t.Context(), strings.NewReader(`{"Contender":"nobody"}`), io.Discard)
 	if err == nil || !strings.Contains(err.Error(), "nobody") {
-		t.Errorf("error %v, want one that names the contender that there is none of", err)
+		t.Errorf("error %v, want one that names the unknown contender", err)
 	}
 	refused, _ := json.Marshal(job{Contender: handPoolName, URL: "http://127.0.0.1:1", Merges: 50, InFlight: 4})
 	if err := work(t.Context(), bytes.NewReader(refused), io.Discard); err == nil {
@@ -255,7 +255,7 @@ func checkTables(t *testing.T, text string) {
 		case columns == 0:
 			columns = strings.Count(line, "|")
 		case strings.Count(line, "|") != columns:
-			t.Errorf("a row has other columns than its head: %s", line)
+			t.Errorf("a row has a different number of columns than its header: %s", line)
 		}
 		first, _, _ := strings.Cut(line, "|")
 		rows[strings.TrimSpace(first)]++
@@ -291,7 +291,7 @@ func checkTables(t *testing.T, text string) {
 	}
 }
 
-// checkChart reads the chart as XML, and looks whether all is inside of it.
+// checkChart reads the chart as XML, and checks that everything is inside it.
 func checkChart(t *testing.T, path string) {
 	t.Helper()
 	text, err := os.ReadFile(path)

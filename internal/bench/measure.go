@@ -39,7 +39,7 @@ func scenarios() []scenario {
 	return all
 }
 
-// calls is how many are measured in a row: about a tenth of a second's.
+// calls is how many calls are measured in a row: about a tenth of a second's worth.
 func (s scenario) calls(short bool) int {
 	switch {
 	case short:
@@ -52,12 +52,12 @@ func (s scenario) calls(short bool) int {
 	return 4000
 }
 
-// sample is what a row of calls took.
+// sample is what a series of calls took.
 type sample struct {
-	wall, cpu     float64 // nanoseconds a call; cpu is that of this process alone
-	allocs, bytes float64 // a call
-	connections   float64 // in all, those before the measuring included
-	failed        float64 // calls before the measuring, while connections were opened
+	wall, cpu     float64 // nanoseconds per call; cpu is that of this process alone
+	allocs, bytes float64 // per call
+	connections   float64 // in total, including those before the measurement
+	failed        float64 // calls before the measurement, while connections were opened
 }
 
 // measure runs a contender through a scenario once.
@@ -87,10 +87,10 @@ func measure(ctx context.Context, c contender, s scenario, srv *server, short bo
 	return m, err
 }
 
-// drive measures n calls of a client, after some that open its connections. Of
-// these some may fail without a retry: a server that is asked for hundreds of
-// connections with TLS at once closes those that it is too slow for. Of the
-// calls that are measured none may.
+// drive measures n calls of a client, after warm-up calls that open its
+// connections. Warm-up calls without a retry may fail, because a server that is
+// asked for hundreds of TLS connections at once closes some of them. Measured calls
+// may not fail.
 func drive(ctx context.Context, cl *client, s scenario, n int) (sample, error) {
 	call := func(int) error { return cl.merge(ctx, "0460766e-8463-4905-ae98-b72c7aef41d6", s.fields) }
 	var failed atomic.Int64
@@ -122,7 +122,7 @@ func drive(ctx context.Context, cl *client, s scenario, n int) (sample, error) {
 	}, nil
 }
 
-// inFlight does n calls, with so many in flight, and returns the first error.
+// inFlight makes n calls on that many workers, and returns the first error.
 func inFlight(workers, n int, call func(i int) error) error {
 	var (
 		next  atomic.Int64

@@ -2,10 +2,10 @@ package main
 
 import courier "github.com/courier-profiles/courier-go"
 
-// The two profiles that are merged: the two fields of the API reference's
-// example, and twenty, with an object and a map among them. They are here in
-// three forms: for the SDK, for programs that have a struct of their own, and
-// as text. All three are the same JSON, to the byte.
+// The two profiles that are merged: one has the two fields of the API reference's
+// example, the other has twenty, including an object and a map. Each comes in three
+// forms: for the SDK, for programs with their own struct, and as text. All three
+// are the same JSON, byte for byte.
 
 const (
 	few  = 2

@@ -27,12 +27,12 @@ func (r *results) writeTables(out io.Writer) error {
 		})
 	}
 	for _, fields := range []int{few, many} {
-		r.table(&b, fmt.Sprintf("Merges of %d fields in a second", fields), fields, func(m measured, c string) string {
+		r.table(&b, fmt.Sprintf("Merges of %d fields per second", fields), fields, func(m measured, c string) string {
 			return withRatio(thousands(m.of(c, throughput).median), m, c, throughput)
 		})
 	}
 	for _, fields := range []int{few, many} {
-		r.table(&b, fmt.Sprintf("Allocations, and bytes, of a merge of %d fields", fields), fields, func(m measured, c string) string {
+		r.table(&b, fmt.Sprintf("Allocations and bytes of a merge of %d fields", fields), fields, func(m measured, c string) string {
 			return fmt.Sprintf("%.0f, %s", m.of(c, allocs).median, kilobytes(m.of(c, bytesOf).median))
 		})
 	}
@@ -62,7 +62,8 @@ func (r *results) table(b *bytes.Buffer, title string, fields int, cell func(mea
 	}
 }
 
-// connectionTable is of merges of two fields: connections do not depend on it.
+// connectionTable shows merges of two fields: the number of fields does not affect
+// connections.
 func (r *results) connectionTable(b *bytes.Buffer) {
 	networks := &results{config: r.config}
 	for _, m := range r.scenarios {
@@ -70,7 +71,7 @@ func (r *results) connectionTable(b *bytes.Buffer) {
 			networks.scenarios = append(networks.scenarios, m)
 		}
 	}
-	networks.table(b, "Connections opened, and calls of all rounds that failed meanwhile", few, func(m measured, c string) string {
+	networks.table(b, "Connections opened, and calls that failed meanwhile, in all rounds", few, func(m measured, c string) string {
 		cell := count(int(m.of(c, connections).median))
 		failed := 0.0
 		for _, s := range m.samples[c] {
@@ -84,7 +85,7 @@ func (r *results) connectionTable(b *bytes.Buffer) {
 }
 
 func (r *results) memoryTable(b *bytes.Buffer) {
-	fmt.Fprintf(b, "\n### %s merges of two fields, 64 in flight, HTTP/1.1, each contender in a process of its own\n\n", count(r.merges(memoryMerges)))
+	fmt.Fprintf(b, "\n### %s merges of two fields, 64 in flight, HTTP/1.1, each contender in its own process\n\n", count(r.merges(memoryMerges)))
 	b.WriteString("| contender | peak memory, resident | peak heap in use | connections opened |\n| --- | --- | --- | --- |\n")
 	for _, l := range r.memory {
 		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", l.Contender, megabytes(l.PeakRSS), megabytes(l.PeakHeap), count(l.Connections))
@@ -100,8 +101,8 @@ func (r *results) bulkTable(b *bytes.Buffer) {
 		rows[mergeAllName] = append(rows[mergeAllName], round.mergeAll)
 		rows[handPoolName] = append(rows[handPoolName], round.handPool)
 	}
-	fmt.Fprintf(b, "\n### MergeAll beside a pool of 64 goroutines on %q, HTTP/1.1, two fields\n\n", baselineName)
-	b.WriteString("| | updates | in a second | CPU of an update | peak heap in use | peak memory, resident | connections opened |\n| --- | --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprintf(b, "\n### MergeAll and a hand-written pool of 64 goroutines on %q, HTTP/1.1, two fields\n\n", baselineName)
+	b.WriteString("| | updates | per second | CPU per update | peak heap in use | peak memory, resident | connections opened |\n| --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, name := range []string{mergeAllName, handPoolName} {
 		runs := rows[name]
 		middle := func(figure func(longRun) float64) float64 {
@@ -126,7 +127,7 @@ func (r *results) bulkTable(b *bytes.Buffer) {
 		fmt.Fprintf(b, "| %s | %s | | | %s | %s | %s |\n", l.Contender, count(l.Merges),
 			megabytes(l.PeakHeap), megabytes(l.PeakRSS), count(l.Connections))
 	}
-	b.WriteString("\nThose of ten thousand and of a million updates are one run each, so they have no ratio.\n")
+	b.WriteString("\nThe runs of ten thousand and of a million updates were made once each, so they have no ratio.\n")
 }
 
 func (l longRun) perSecond() float64   { return float64(l.Merges) / l.Wall.Seconds() }
@@ -134,7 +135,7 @@ func (l longRun) cpuPerMerge() float64 { return float64(l.CPU) / float64(l.Merge
 
 func (r *results) programTable(b *bytes.Buffer) {
 	b.WriteString("\n### The smallest program that merges a profile\n\n")
-	b.WriteString("| with | binary | with -ldflags \"-s -w\" | modules | packages of these | packages in all |\n| --- | --- | --- | --- | --- | --- |\n")
+	b.WriteString("| with | binary | with -ldflags \"-s -w\" | modules | packages of these | packages in total |\n| --- | --- | --- | --- | --- | --- |\n")
 	bare := r.programs[0]
 	above := func(size, bare int64) string {
 		if size == bare {

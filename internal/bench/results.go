@@ -7,14 +7,14 @@ import (
 	"math/rand/v2"
 )
 
-// results is all that was measured.
+// results holds all measurements.
 type results struct {
 	config
 	scenarios []measured
 	programs  []program
 	memory    []longRun // 100,000 merges by each contender
 	bulk      []bulkRun
-	longBulk  []longRun // MergeAll and the pool by hand, ten thousand updates and a million
+	longBulk  []longRun // MergeAll and the hand-written pool, ten thousand updates and a million
 }
 
 // measured is what a scenario took, by contender and round.
@@ -47,17 +47,17 @@ func allocs(s sample) float64      { return s.allocs }
 func bytesOf(s sample) float64     { return s.bytes }
 func connections(s sample) float64 { return s.connections }
 
-// longRun is what a job of its own process took.
+// longRun is what a job in its own process took.
 type longRun struct {
 	job
 	jobDone
 	served
 }
 
-// bulkRun is MergeAll and the pool by hand in one round.
+// bulkRun is MergeAll and the hand-written pool in one round.
 type bulkRun struct{ mergeAll, handPool longRun }
 
-// How many merges the long runs have.
+// The sizes of the long runs.
 const (
 	memoryMerges = 100_000
 	bulkMerges   = 100_000
@@ -87,7 +87,7 @@ func (c config) measure(ctx context.Context, srv *server, progress io.Writer) (*
 	for round := range c.rounds {
 		fmt.Fprintf(progress, "round %d of %d\n", round+1, c.rounds)
 		for _, m := range r.scenarios {
-			// Shuffled, because what one leaves behind is met by the next.
+			// Shuffled, because each one affects the next.
 			for _, i := range order.Perm(len(all)) {
 				one := all[i]
 				s, err := measure(ctx, one, m.scenario, srv, c.short)

@@ -17,29 +17,29 @@ import (
 	"sync/atomic"
 )
 
-// The server runs in a process of its own, so that its work is not counted as
-// the client's. It reads commands, a line each, and answers each with a line of
-// JSON. For each run it listens on a new port, so that the connections are those
-// of that run, and closed ones of another take no ports from it.
+// The server runs in its own process, so that its work is not counted as the
+// client's. It reads one command per line, and responds to each with a line of
+// JSON. For each run it listens on a new port, so that it counts only the
+// connections of that run, and closed ones of other runs take no ports from it.
 
 const (
 	http1 = "HTTP/1.1"
 	http2 = "TLS, HTTP/2"
 )
 
-// listening is the answer to "HTTP/1.1" and the other commands that listen.
+// listening is the response to "HTTP/1.1" and the other commands that listen.
 type listening struct {
 	URL         string
 	Certificate string // PEM, of a server with TLS
 }
 
-// served is the answer to "close".
+// served is the response to "close".
 type served struct {
 	Connections, Requests int
-	Log                   []request // if the command was to keep one
+	Log                   []request // if the command asked for one
 }
 
-// request is a request as it came in.
+// request is a request as it was received.
 type request struct {
 	Method, Path, Proto string
 	Header              http.Header
@@ -72,7 +72,7 @@ func serve(in io.Reader, out io.Writer) error {
 	return commands.Err()
 }
 
-// counted is a server that counts.
+// counted is a server that counts connections and requests.
 type counted struct {
 	server                *httptest.Server
 	connections, requests atomic.Int64

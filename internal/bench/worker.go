@@ -17,10 +17,10 @@ import (
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// Peaks of memory are those of a process, so each long run has its own.
+// Peak memory is measured per process, so each long run has its own.
 
-// job is a long run over loopback HTTP/1.1: merges of two fields, each of
-// another user.
+// job is a long run over loopback HTTP/1.1: merges of two fields, each of a
+// different user.
 type job struct {
 	Contender string // or mergeAllName or handPoolName
 	URL       string
@@ -30,14 +30,14 @@ type job struct {
 
 const (
 	mergeAllName = "MergeAll"
-	handPoolName = "pool by hand"
+	handPoolName = "hand-written pool"
 )
 
 // jobDone is what a job took.
 type jobDone struct {
 	Wall, CPU time.Duration
 	PeakHeap  int64 // bytes of heap in use
-	PeakRSS   int64 // bytes resident; 0 where the system does not tell
+	PeakRSS   int64 // bytes resident; 0 if unknown
 }
 
 // work is the process of one job.
@@ -115,7 +115,7 @@ func (j job) updates() iter.Seq2[string, courier.Profile] {
 	}
 }
 
-// handPool is what people write: a channel of users, so many goroutines on the
+// handPool is what people write: a channel of users, goroutines that share the
 // tuned client, and a channel of outcomes. It keeps no order.
 func (j job) handPool(ctx context.Context) error {
 	cl, err := openTuned(deadline)(j.URL, nil)
@@ -168,7 +168,7 @@ func (j job) check(merged int) error {
 	return nil
 }
 
-// start has a process do the job, with a server of its own.
+// start runs the job in its own process, with its own server.
 func (j job) start(srv *server) (done jobDone, all served, err error) {
 	at, err := srv.listen(http1)
 	if err != nil {
@@ -194,12 +194,12 @@ func (j job) start(srv *server) (done jobDone, all served, err error) {
 	}
 	all, err = srv.close()
 	if err == nil && all.Requests != j.Merges {
-		err = fmt.Errorf("%s: the server has seen %d of %d merges", j.Contender, all.Requests, j.Merges)
+		err = fmt.Errorf("%s: the server received %d of %d merges", j.Contender, all.Requests, j.Merges)
 	}
 	return done, all, err
 }
 
-// peakHeap looks at the heap until stop is closed.
+// peakHeap samples the heap until stop is closed.
 func peakHeap(stop <-chan struct{}) int64 {
 	samples := []metrics.Sample{
 		{Name: "/memory/classes/heap/objects:bytes"},
@@ -219,8 +219,8 @@ func peakHeap(stop <-chan struct{}) int64 {
 	}
 }
 
-// peakRSS returns the most memory that this process has had, where Linux tells.
-// Getrusage has the peak of the process that started this one in it.
+// peakRSS returns the peak resident memory of this process on Linux, or else 0.
+// Getrusage would include the peak of the parent process.
 func peakRSS() int64 {
 	text, err := os.ReadFile("/proc/self/status")
 	if err != nil {

@@ -1,5 +1,5 @@
-// Courier is the smallest program that merges a profile with package courier.
-// Its size is what is measured.
+// Courier is the smallest program that merges a profile with package courier. Bench
+// measures its size.
 package main
 
 import (

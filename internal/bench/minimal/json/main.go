@@ -1,5 +1,5 @@
-// Json is the smallest program that merges a profile with net/http and a struct
-// of its own. Its size is what is measured.
+// Json is the smallest program that merges a profile with net/http and a struct of
+// its own. Bench measures its size.
 package main
 
 import (

@@ -1,5 +1,5 @@
 // Nethttp is the smallest program that merges a profile with net/http, as on
-// Courier's page "Create a profile". Its size is what is measured.
+// Courier's page "Create a profile". Bench measures its size.
 package main
 
 import (

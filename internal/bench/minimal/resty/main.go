@@ -1,5 +1,5 @@
-// Resty is the smallest program that merges a profile with resty and a struct
-// of its own. Its size is what is measured.
+// Resty is the smallest program that merges a profile with resty and a struct of
+// its own. Bench measures its size.
 package main
 
 import (

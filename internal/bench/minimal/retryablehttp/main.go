@@ -1,5 +1,5 @@
-// Retryablehttp is the smallest program that merges a profile with
-// go-retryablehttp and a struct of its own. Its size is what is measured.
+// Retryablehttp is the smallest program that merges a profile with go-retryablehttp
+// and a struct of its own. Bench measures its size.
 package main
 
 import (
