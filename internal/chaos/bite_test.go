@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// TestFaultsBite makes sure that no row of the table is about nothing: with a
-// server that does not fail, and one call at a time, every fault is met.
+// TestFaultsBite makes sure that every fault in the table takes effect, with a
+// server that does not fail and one call at a time.
 func TestFaultsBite(t *testing.T) {
 	for _, http2 := range []bool{false, true} {
 		for _, f := range faults(http2, 1) {
@@ -28,13 +28,13 @@ func TestFaultsBite(t *testing.T) {
 					start := time.Now()
 					_, err := c.Profiles.Merge(t.Context(), u.id, update(i+1))
 					if took := time.Since(start); err == nil && took < f.slows {
-						t.Fatalf("a call took %v, want %v at the least", took, f.slows)
+						t.Fatalf("a call took %v, want at least %v", took, f.slows)
 					}
 					if c.unanswered > 0 || !f.breaks && i == 4 {
 						return
 					}
 				}
-				t.Error("50 calls have not met the fault")
+				t.Error("50 calls did not hit the fault")
 			})
 		}
 	}

@@ -21,11 +21,11 @@ import (
 )
 
 var (
-	merges = flag.Int("merges", 5000, "how many merges to make, in all rows together")
-	seed   = flag.Uint64("seed", 1, "of the faults of the server and of the ways of connections")
+	merges = flag.Int("merges", 5000, "number of merges in all rows together")
+	seed   = flag.Uint64("seed", 1, "seed of the server's faults and of the routes of connections")
 )
 
-// longest is how long a row may take; a call that hangs is found by it.
+// longest is how long a row may take, to detect a call that hangs.
 const longest = 5 * time.Minute
 
 // row is one line of the table: a fault, and calls of one kind that meet it.
@@ -44,7 +44,7 @@ type row struct {
 	calls     int
 	good      int
 	early     int // calls that failed with attempts left
-	sum       int // of the attempts that results and errors tell of
+	sum       int // of the attempts that results and errors report
 	errors    map[string]int
 	durations []time.Duration
 	failed    map[*user]map[int]bool // updates whose call failed, and was not repeated
@@ -71,7 +71,7 @@ func rows(inFlight int) []*row {
 	return rows
 }
 
-// TestFaults makes merges through every fault.
+// TestFaults runs merges through every fault.
 func TestFaults(t *testing.T) {
 	users := 8
 	if *merges > 20_000 {
@@ -90,7 +90,7 @@ func TestFaults(t *testing.T) {
 			r.check(t)
 			checkGoroutines(t, leaks)
 			if open := r.network.openNow(); open > 0 {
-				t.Errorf("the client has left %d connections open", open)
+				t.Errorf("the client left %d connections open", open)
 			}
 		})
 	}
@@ -100,8 +100,8 @@ func TestFaults(t *testing.T) {
 	}
 }
 
-// checkGoroutines finds what goes on when all is closed. Of a connection that
-// it has cut, toxiproxy may leave its own parts behind.
+// checkGoroutines finds goroutines that still run when all is closed. Toxiproxy may
+// leave its own behind for a connection that it cut.
 func checkGoroutines(t *testing.T, others goleak.Option) {
 	t.Helper()
 	err := goleak.Find(others,
@@ -120,7 +120,7 @@ func (r *row) protocol() string {
 	return "HTTP/1.1"
 }
 
-// run makes all calls, and closes everything after it.
+// run makes all calls, and then closes everything.
 func (r *row) run(t *testing.T, seed uint64) {
 	r.errors = make(map[string]int)
 	r.failed = make(map[*user]map[int]bool)
@@ -143,7 +143,7 @@ func (r *row) run(t *testing.T, seed uint64) {
 		r.merge(ctx, t)
 	}
 	if ctx.Err() != nil {
-		t.Errorf("the calls did not come to an end in %v", longest)
+		t.Errorf("the calls did not end within %v", longest)
 	}
 }
 
@@ -248,7 +248,7 @@ func (r *row) returned(t *testing.T, result *courier.Result, err error, after ti
 	}
 }
 
-// check compares what came of the calls with what the package promises.
+// check compares the outcomes of the calls with what the package promises.
 func (r *row) check(t *testing.T) {
 	t.Helper()
 	failed := 0
@@ -256,17 +256,17 @@ func (r *row) check(t *testing.T) {
 		failed += len(updates)
 	}
 	if want := r.updates * len(r.users); r.good+failed != want {
-		t.Errorf("%d updates ended well and %d did not, of %d", r.good, failed, want)
+		t.Errorf("%d updates succeeded and %d failed, of %d", r.good, failed, want)
 	}
 	if r.sum != r.client.attempts {
-		t.Errorf("the observer has seen %d attempts, results and errors tell of %d", r.client.attempts, r.sum)
+		t.Errorf("the observer saw %d attempts, results and errors report %d", r.client.attempts, r.sum)
 	}
 	if most := r.calls + reserve + r.good; r.client.attempts > most {
 		t.Errorf("%d attempts are more than the retry budget allows: %d", r.client.attempts, most)
 	}
-	// A call has a connection, or a new one under way. When one of HTTP/2 ends,
-	// net/http dials for every call that waits, and goes on dialling when the first
-	// connection is there; by then that one may have ended as well.
+	// A call has a connection, or is dialing one. When an HTTP/2 connection ends,
+	// net/http dials for every waiting call, and keeps dialing when the first
+	// connection is open; by then that one may have ended as well.
 	most := 2 * len(r.users)
 	if r.http2 {
 		most = 8 * len(r.users)
@@ -283,26 +283,26 @@ func (r *row) check(t *testing.T) {
 		}
 		r.checkEnd(t, u)
 	}
-	// An update may overtake another only where the client has given up an
-	// attempt, and never where there is a key.
+	// An update may overtake another only if the client gave up on an attempt, and
+	// never if there is a key.
 	most = r.client.unanswered
 	if r.by == byKey {
 		most = 0
 	}
 	if late := r.server.late(); late > most {
-		t.Errorf("%d updates were carried out after a later one of the same user, with %d attempts unanswered", late, r.client.unanswered)
+		t.Errorf("%d updates were carried out after a later one of the same user, with %d attempts without a response", late, r.client.unanswered)
 	}
 }
 
 // checkEnd checks that each member of a profile is from the last update that
-// changed it, or from one that failed after that and may have been carried out.
-// Where updates were carried out late, each of them may have won.
+// changed it, or from one that failed after that and may have been carried out. If
+// updates were carried out late, any of them may have won.
 func (r *row) checkEnd(t *testing.T, u *user) {
 	t.Helper()
 	stored := r.server.custom(u.id)
 	late := r.server.seen[u.id].late > 0
-	// last reports whether update n may have been the last of those that change
-	// a member: every one of the next, in steps of step, has failed.
+	// last reports whether update n may have been the last one to change a member:
+	// all later ones, in steps of step, failed.
 	last := func(n, step int) bool {
 		if late {
 			return n <= r.updates

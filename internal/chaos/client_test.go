@@ -22,7 +22,7 @@ import (
 const (
 	attemptTimeout = 600 * time.Millisecond
 	maxAttempts    = 4   // of a call, by default
-	reserve        = 500 // retries that the budget allows without a good answer
+	reserve        = 500 // retries that the budget allows without a success
 )
 
 // user is a user as the client sees it.
@@ -47,8 +47,8 @@ func (u *user) start(n int) time.Time {
 	return u.started[n]
 }
 
-// watch returns a context for one call of update n, and what to call when it has
-// returned: nothing may be sent after that.
+// watch returns a context for one call of update n, and a function to call when it
+// has returned: nothing may be sent after that.
 func (u *user) watch(ctx context.Context, n int) (call context.Context, returned func()) {
 	over := false
 	trace := &httptrace.ClientTrace{GetConn: func(string) {
@@ -65,7 +65,7 @@ func (u *user) watch(ctx context.Context, n int) (call context.Context, returned
 	}
 }
 
-// client is a client, and what is known of its attempts.
+// client is a client, with a record of its attempts.
 type client struct {
 	*courier.Client
 	users map[string]*user
@@ -116,7 +116,7 @@ func newClient(t *testing.T, n *network, s *server, users []*user, watched bool)
 	return c
 }
 
-// watcher looks at every attempt before it is sent.
+// watcher checks every attempt before it is sent.
 type watcher struct {
 	http.RoundTripper
 	client *client
@@ -133,8 +133,8 @@ func (w watcher) RoundTrip(req *http.Request) (*http.Response, error) {
 	return w.RoundTripper.RoundTrip(req)
 }
 
-// starts notes an attempt that starts. The context of an attempt ends with it,
-// which tells whether the one before it is over.
+// starts records the start of an attempt. The context of an attempt ends with it,
+// which shows whether the previous one is over.
 func (c *client) starts(req *http.Request) error {
 	body, err := req.GetBody()
 	if err != nil {
@@ -151,7 +151,7 @@ func (c *client) starts(req *http.Request) error {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.attempt != nil && u.attempt.Err() == nil {
-		u.wrong = append(u.wrong, fmt.Sprintf("an attempt of update %d starts while one of %d goes on", seq, u.seq))
+		u.wrong = append(u.wrong, fmt.Sprintf("an attempt of update %d starts while one of %d is in flight", seq, u.seq))
 	}
 	if seq < u.seq {
 		u.wrong = append(u.wrong, fmt.Sprintf("an attempt of update %d starts after one of %d", seq, u.seq))
@@ -176,7 +176,7 @@ func (c *client) ends(a courier.Attempt) {
 	}
 }
 
-// cause says in a word why an attempt failed.
+// cause returns a short name for why an attempt failed.
 func cause(err error) string {
 	var answer *courier.APIError
 	switch {
@@ -213,8 +213,8 @@ func cause(err error) string {
 	return fmt.Sprintf("%T %v", lost.Err, lost.Err)
 }
 
-// kind returns the name of the error's type, and false if it is none that the
-// faults here may lead to.
+// kind returns the name of the error's type, and false if the faults here cannot
+// cause it.
 func kind(err error) (string, bool) {
 	name := strings.TrimPrefix(fmt.Sprintf("%T", err), "*courier.")
 	var (

@@ -6,28 +6,28 @@ import (
 )
 
 // All times of the client are a fiftieth of the default: an attempt has 0.6 s
-// where it has 30 s, and the first wait is 10 to 20 ms where it is 0.5 to 1 s.
+// instead of 30 s, and the first wait is 10 to 20 ms instead of 0.5 to 1 s.
 
 // fault is a way for the network to fail.
 type fault struct {
 	name string
 
-	// routes are the ways to the server. Each gets its share of the connections;
-	// the others meet no toxic.
+	// routes are the routes to the server. Each gets its share of the connections;
+	// the rest have no toxic.
 	routes []route
 
-	// In turn, for some attempts each: all is well, and all connections meet the
-	// toxic (those that are open as well), or the network is down.
+	// Alternately, for some attempts each: all is well, and then all connections,
+	// including open ones, have the toxic, or the network is down.
 	toxicInTurn string
 	downInTurn  bool
 
-	breaks   bool          // attempts end without an answer
-	slows    time.Duration // what a call takes at the least
-	serverOK bool          // the server does not fail on top
-	keyed    bool          // merges with a key meet it as well
+	breaks   bool          // attempts end without a response
+	slows    time.Duration // the least time that a call takes
+	serverOK bool          // the server does not fail as well
+	keyed    bool          // also run with merges that have a key
 }
 
-// route is a way through a proxy.
+// route is a route through a proxy.
 type route struct {
 	share  float64
 	toxics []string
@@ -43,10 +43,10 @@ func bothWays(kind, attributes string) []string {
 	return []string{toxic(kind, "upstream", attributes), toxic(kind, "downstream", attributes)}
 }
 
-// faults returns all faults, for so many calls in flight.
+// faults returns all faults, for a number of calls in flight.
 func faults(http2 bool, inFlight int) []fault {
-	// Bytes, until a connection is cut: for about five answers or requests. Over
-	// HTTP/2 the calls share one connection, and its handshake comes first.
+	// Bytes until a connection is cut: enough for about five responses or requests.
+	// Over HTTP/2 the calls share one connection, and its handshake comes first.
 	answers, requests := 700, 6000
 	rate, piece := 10, 128 // kB/s, bytes
 	if http2 {

@@ -15,10 +15,10 @@ import (
 	"github.com/courier-profiles/courier-go/couriertest"
 )
 
-// TestLateAttempt shows what no client can keep from happening, and what helps:
-// an attempt that was given up is carried out after all, when a later update has
-// been. Without an idempotency key it undoes that; with a key for each update it
-// changes nothing.
+// TestLateAttempt shows what no client can prevent, and what helps: an abandoned
+// attempt is carried out after all, later than the user's next update. Without an
+// idempotency key it undoes that update; with a key for each update it changes
+// nothing.
 func TestLateAttempt(t *testing.T) {
 	tests := []struct {
 		name string

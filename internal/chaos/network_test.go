@@ -13,7 +13,7 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// network is the way to a server: a proxy for each route of a fault, and one
+// network is the network to a server: a proxy for each route of a fault, and one
 // without toxics.
 type network struct {
 	fault   fault
@@ -39,8 +39,8 @@ func newNetwork(t *testing.T, f fault, upstream string, draws *rand.Rand, turn i
 	for i, r := range append(f.routes, route{}) {
 		proxy := toxiproxy.NewProxy(server, fmt.Sprint("route ", i), "127.0.0.1:0", upstream)
 		for _, text := range r.toxics {
-			// Before the start: to add a toxic to connections in use may hang, where
-			// one of them has just failed.
+			// Before the start: adding a toxic to connections in use may hang if one
+			// of them has just failed.
 			if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
 				t.Fatal(err)
 			}
@@ -71,7 +71,7 @@ func (n *network) start() error {
 }
 
 // attempted counts an attempt, and begins the next turn of the fault when it is
-// time.
+// due.
 func (n *network) attempted() error {
 	if !n.fault.downInTurn && n.fault.toxicInTurn == "" {
 		return nil
@@ -99,7 +99,7 @@ func (n *network) attempted() error {
 	}
 }
 
-// dial connects by one of the routes.
+// dial connects over one of the routes.
 func (n *network) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	var dialer net.Dialer
 	conn, err := dialer.DialContext(ctx, network, n.route())
@@ -113,8 +113,8 @@ func (n *network) dial(ctx context.Context, network, _ string) (net.Conn, error)
 	return &connection{Conn: conn, closed: sync.OnceFunc(n.closed)}, nil
 }
 
-// route draws the address of one. The first connections take each of them once,
-// so that no fault is left out.
+// route picks a random route and returns its address. The first connections take
+// each route once, so that no fault is left out.
 func (n *network) route() string {
 	n.mu.Lock()
 	defer n.mu.Unlock()

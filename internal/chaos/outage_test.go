@@ -13,9 +13,9 @@ import (
 	"github.com/courier-profiles/courier-go/couriertest"
 )
 
-// TestOutage takes the network down for as long as it takes: all of the retry
-// budget is used, to the last retry, and nothing more is sent than that. When
-// the network is back, so is the client.
+// TestOutage takes the network down until the whole retry budget is used, to the
+// last retry, and checks that nothing more is sent. When the network is back, the
+// client recovers.
 func TestOutage(t *testing.T) {
 	const inFlight, each = 16, 60
 	for _, http2 := range []bool{false, true} {
@@ -53,7 +53,7 @@ func TestOutage(t *testing.T) {
 					wg.Wait()
 				}
 				if want := inFlight*each + reserve; c.attempts != want {
-					t.Errorf("%d calls without an answer took %d attempts, want %d", inFlight*each, c.attempts, want)
+					t.Errorf("%d calls without a response took %d attempts, want %d", inFlight*each, c.attempts, want)
 				}
 
 				if err := n.start(); err != nil {
@@ -75,6 +75,6 @@ func checkLost(t *testing.T, err error) {
 	t.Helper()
 	var lost *courier.ConnectionError
 	if !errors.As(err, &lost) {
-		t.Errorf("a call without an answer failed with %v", err)
+		t.Errorf("a call without a response failed with %v", err)
 	}
 }

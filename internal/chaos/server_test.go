@@ -29,13 +29,13 @@ var serverFaults = []couriertest.Fault{
 	{CutOff: true},
 }
 
-// server is the Profiles API on a bad day.
+// server is the Profiles API with faults.
 type server struct {
 	*httptest.Server
 	api *couriertest.Handler
-	ok  bool // it is a good day
+	ok  bool // it does not fail
 
-	// How often it closes a connection after an answer, for each of two ways, as
+	// How often it closes a connection after a response, in each of two ways, as
 	// load balancers do.
 	closeShare float64
 
@@ -78,8 +78,7 @@ func (s *server) tlsConfig() *tls.Config {
 	return s.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
 }
 
-// connState closes some of the connections without a word when they have
-// nothing to do.
+// connState closes some connections without notice when they become idle.
 func (s *server) connState(conn net.Conn, state http.ConnState) {
 	if state == http.StateIdle && !s.ok && s.draw() < s.closeShare {
 		_ = conn.Close()
@@ -89,7 +88,7 @@ func (s *server) connState(conn net.Conn, state http.ConnState) {
 func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, err := io.ReadAll(r.Body)
 	if err != nil {
-		panic(http.ErrAbortHandler) // there is nobody to answer to
+		panic(http.ErrAbortHandler) // nobody waits for a response
 	}
 	r.Body = io.NopCloser(bytes.NewReader(body))
 	var fault couriertest.Fault
@@ -106,7 +105,7 @@ func (s *server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	seen.mu.Lock()
 	defer seen.mu.Unlock()
 	defer s.look(userID, seen)
-	// Each request brings a fault and takes one, not always the same.
+	// Each request adds a fault and takes one, not always its own.
 	s.api.Fail(fault)
 	s.api.ServeHTTP(w, r)
 }
@@ -117,7 +116,7 @@ func (s *server) draw() float64 {
 	return s.draws.Float64()
 }
 
-// look notes which update was carried out last.
+// look records which update was carried out last.
 func (s *server) look(userID string, seen *seenUser) {
 	profile, _ := s.api.Profile(userID)
 	seq := number(profile.Custom.Or(nil)["seq"])
@@ -154,7 +153,7 @@ func (s *server) custom(userID string) map[string]any {
 const members = 5
 
 // update returns a user's n-th update. Each changes the number, a text of up to
-// 1,500 bytes, and one member of five, so that none is left out unseen.
+// 1,500 bytes, and one member of five, so that a missing one is noticed.
 func update(n int) courier.Profile {
 	return courier.Profile{Custom: courier.Set(map[string]any{
 		"seq":     n,

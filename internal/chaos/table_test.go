@@ -10,7 +10,7 @@ import (
 	"time"
 )
 
-// write writes the table, in Markdown that can be read as it is.
+// write writes the table, in Markdown that is readable as plain text.
 func write(w io.Writer, rows []*row) error {
 	tabs := tabwriter.NewWriter(w, 0, 0, 1, ' ', 0)
 	line := func(cells ...any) {
