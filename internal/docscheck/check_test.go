@@ -3,7 +3,8 @@ package docscheck
 // A block of a document that begins with ```go is type-checked. It can be a file,
 // declarations, or statements. Declarations and statements may use the packages of
 // imports without an import, and statements the variables of prelude. Unused variables
-// and values alone are no error. Blocks with another language, or none, are not checked.
+// and values alone are not errors. Blocks with another language, or none, are not
+// checked.
 //
 //	// before …                    as the first line of a block: code for another version
 //	                               or package, which only has to parse
@@ -83,7 +84,7 @@ func newChecker(root string) (*checker, error) {
 	fset := token.NewFileSet()
 	open := func(path string) (io.ReadCloser, error) {
 		if files[path] == "" {
-			return nil, errors.New("docscheck does not know this package: add it to imports in docscheck.go")
+			return nil, errors.New("docscheck does not know this package: add it to imports in check_test.go")
 		}
 		return os.Open(files[path])
 	}

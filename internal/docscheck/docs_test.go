@@ -7,7 +7,7 @@ import (
 	"sync"
 	"testing"
 
-	// What the documents show: a change there makes go test run this again.
+	// What the documents show: a change there invalidates go test's cached result.
 	_ "github.com/courier-profiles/courier-go"
 	_ "github.com/courier-profiles/courier-go/couriertest"
 )

@@ -1,8 +1,8 @@
 // Courier's official Node client, for interop_test.go to drive.
 //
-// Each line of the input is a call, such as ["profiles.retrieve", "user-1"], and
-// gets a line: {"result": …} or {"error": …} as the client gave it, and in
-// "sent" the requests that it made for it, retries included.
+// Each line of the input is a call, such as ["profiles.retrieve", "user-1"]. The
+// output for it is a line with {"result": …} or {"error": …} from the client, and
+// in "sent" the requests that it made, retries included.
 //
 // The client takes URL and key from COURIER_BASE_URL and COURIER_API_KEY.
 

@@ -46,14 +46,14 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// clients are both clients of a server.
+// clients are the two clients of a server.
 type clients struct {
 	client *courier.Client
 	node   *node
 }
 
-// start starts examples/fakeserver, with flags besides its address and key, and
-// a Node process. Both end with the test.
+// start starts examples/fakeserver, with its address, its key, and flags, and a
+// Node process. Both end with the test.
 func start(t *testing.T, flags ...string) *clients {
 	t.Helper()
 	server := command(t, fakeserver, append([]string{"-addr", "127.0.0.1:0", "-key", key}, flags...)...)
@@ -98,7 +98,7 @@ type nodeError struct {
 	Body    struct{ Type, Message string }
 }
 
-// answer is what came of a call of the Node client.
+// answer is the outcome of a call of the Node client.
 type answer struct {
 	Result json.RawMessage
 	Error  *nodeError
@@ -164,7 +164,7 @@ func (c *clients) wantProfile(t *testing.T, id, want string) {
 	}
 	want = `{"profile": ` + want + `, "preferences": null}`
 	if diff := cmp.Diff(decode(t, want), c.node.call(t, "profiles.retrieve", id).result(t)); diff != "" {
-		t.Errorf("answer read by Node (-want +got):\n%s", diff)
+		t.Errorf("response read by Node (-want +got):\n%s", diff)
 	}
 }
 
@@ -177,8 +177,8 @@ func (c *clients) wantNoProfile(t *testing.T, id string) {
 	wantSameError[*courier.NotFoundError](t, thrown, err)
 }
 
-// wantSubscriptions checks that both clients read these subscriptions, at
-// whatever times they were made.
+// wantSubscriptions checks that both clients read these subscriptions, whatever
+// their times.
 func (c *clients) wantSubscriptions(t *testing.T, id string, want []courier.Subscription) {
 	t.Helper()
 	var read []courier.Subscription
@@ -228,8 +228,8 @@ func (n *node) subscriptions(t *testing.T, id string) (all []courier.Subscriptio
 	}
 }
 
-// wantError checks an error of the Node client, which has to have taken its
-// message from the answer.
+// wantError checks an error of the Node client, whose message must be from the
+// response.
 func wantError(t *testing.T, got *nodeError, class string, status int, errorType string) {
 	t.Helper()
 	if got == nil {
@@ -242,7 +242,8 @@ func wantError(t *testing.T, got *nodeError, class string, status int, errorType
 	}
 }
 
-// wantSameError checks that this module's client makes an E of the same answer.
+// wantSameError checks that this module's client returns an E for the same
+// response.
 func wantSameError[E error](t *testing.T, thrown *nodeError, err error) {
 	t.Helper()
 	var precise E
@@ -258,8 +259,7 @@ func wantSameError[E error](t *testing.T, thrown *nodeError, err error) {
 	}
 }
 
-// command is a process that ends at the latest when a test of this package ought
-// to have.
+// command is a process that is killed when a test takes too long.
 func command(t *testing.T, name string, args ...string) *exec.Cmd {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)

@@ -1,8 +1,8 @@
 //go:build interop
 
-// Package interop has Courier's official Node client and this module's client
-// work on the same profiles, in examples/fakeserver: the fake has to be one that
-// other clients believe, and the two clients have to agree. See README.md.
+// Package interop runs Courier's official Node client and this module's client on
+// the same profiles, in examples/fakeserver: the fake has to work with other
+// clients, and the two clients have to agree. See README.md.
 package interop
 
 import (
@@ -16,8 +16,7 @@ import (
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// userIDs are ids that a client or server which escapes carelessly takes for
-// something else.
+// userIDs are IDs that a client or server with careless escaping misreads.
 var userIDs = []string{
 	"user-1",
 	"a/b#c%d",
@@ -89,7 +88,7 @@ func TestBothReadWhatNodeWrites(t *testing.T) {
 				t.Helper()
 				answer := c.node.call(t, operation, append([]any{id}, args...)...)
 				if diff := cmp.Diff(decode(t, want), answer.result(t)); diff != "" {
-					t.Errorf("answer to %s (-want +got):\n%s", operation, diff)
+					t.Errorf("response to %s (-want +got):\n%s", operation, diff)
 				}
 			}
 			write(success, "profiles.create",
@@ -98,7 +97,7 @@ func TestBothReadWhatNodeWrites(t *testing.T) {
 				object(`{"profile": {"phone_number": null, "custom": {"plan": "pro"}, "tags": ["<&>", "é"]}}`))
 			c.wantProfile(t, id, `{"email": "ada@example.com", "custom": {"plan": "pro", "seats": 3}, "tags": ["<&>", "é"]}`)
 
-			// Its types have strings as values only, and no "from"; it sends both.
+			// Its types allow only strings as values, and no "from"; it sends both.
 			write("null", "profiles.update", object(`{"patch": [
 				{"op": "test", "path": "/custom/plan", "value": "pro"},
 				{"op": "add", "path": "/tags/-", "value": null},
@@ -140,7 +139,7 @@ func sevenLists() []courier.Subscription {
 	return lists
 }
 
-// What the Node client sends, but for the headers that the runtime adds.
+// What the Node client sends, except for the headers that the runtime adds.
 func TestRequests(t *testing.T) {
 	c := start(t)
 	const (
@@ -217,10 +216,10 @@ func TestErrors(t *testing.T) {
 	_, err = client.Profiles.Merge(ctx, id, courier.Profile{})
 	wantSameError[*courier.RateLimitError](t, limited, err)
 
-	// The third 429 meets the Node client's first attempt, its second succeeds.
+	// The Node client's first attempt gets the third 429, and its second succeeds.
 	retried := c.node.call(t, "profiles.create", id, object(`{"profile": {}}`))
 	if diff := cmp.Diff(decode(t, success), retried.result(t)); diff != "" {
-		t.Errorf("answer after a 429 (-want +got):\n%s", diff)
+		t.Errorf("response after a 429 (-want +got):\n%s", diff)
 	}
 	var counts []string
 	for _, attempt := range retried.Sent {
@@ -242,8 +241,8 @@ func TestErrors(t *testing.T) {
 		"AuthenticationError", 401, "authentication_error")
 }
 
-// The Node client does not send its option idempotencyKey. A header of that name
-// it does send, and takes the replayed answer.
+// The Node client does not send its option idempotencyKey. It does send a header of
+// that name, and accepts the replayed response.
 func TestIdempotencyKey(t *testing.T) {
 	c := start(t)
 	option := c.node.call(t, "profiles.create", "option", object(`{"profile": {}}`), object(`{"idempotencyKey": "k"}`))
@@ -259,14 +258,14 @@ func TestIdempotencyKey(t *testing.T) {
 		answer := c.node.call(t, "profiles.create", "header",
 			map[string]any{"profile": map[string]string{"name": name}}, header)
 		if diff := cmp.Diff(decode(t, success), answer.result(t)); diff != "" {
-			t.Errorf("answer to the %s merge (-want +got):\n%s", name, diff)
+			t.Errorf("response to the %s merge (-want +got):\n%s", name, diff)
 		}
 	}
 	c.wantProfile(t, "header", `{"name": "first"}`)
 }
 
-// A number that JavaScript cannot hold loses digits in a client that parses JSON
-// with it, and would in the profile when that client writes it back.
+// A number that JavaScript cannot hold loses digits in a client that uses its JSON
+// parser, and in the profile if that client writes it back.
 func TestNumbers(t *testing.T) {
 	c := start(t)
 	const id, number = "user-1", "12345678901234567890"
@@ -286,12 +285,12 @@ func TestNumbers(t *testing.T) {
 	}
 	want := decode(t, `{"profile": {"custom": {"n": 12345678901234567000}}, "preferences": null}`)
 	if diff := cmp.Diff(want, c.node.call(t, "profiles.retrieve", id).result(t)); diff != "" {
-		t.Errorf("answer read by Node (-want +got):\n%s", diff)
+		t.Errorf("response read by Node (-want +got):\n%s", diff)
 	}
 }
 
-// The Node client refuses the same dot segments as this module's, and lets the
-// empty id through.
+// The Node client refuses the same dot segments as this module's client, and
+// accepts the empty ID.
 func TestUnusableUserIDs(t *testing.T) {
 	c := start(t)
 	for id, sent := range map[string]int{".": 0, "..": 0, "": 1} {

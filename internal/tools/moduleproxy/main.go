@@ -1,6 +1,5 @@
 // Moduleproxy writes this repository's HEAD as one version of its module into a
-// folder that GOPROXY=file://… serves, as the go command would get it after a
-// release.
+// folder for GOPROXY=file://…, as the go command would get it after a release.
 //
 //	go -C internal/tools run ./moduleproxy -version v0.2.0 -repo ../.. -out FOLDER
 package main
