@@ -30,8 +30,8 @@ type checkpoint struct {
 	// one in Settled.
 	Through int    `json:"through"`
 	Sum     string `json:"sum"`
-	// Claimed is the number of rows of which any may have been sent. It runs ahead, to
-	// stay true if a crash comes before the next checkpoint.
+	// Claimed is how many rows may have been sent. It runs ahead, so that it still
+	// holds after a crash before the next checkpoint.
 	Claimed int `json:"claimed"`
 
 	// RejectsBegun says that the file of rejects belongs to this import. It is saved

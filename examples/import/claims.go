@@ -13,8 +13,8 @@ func isID(name string) bool { return fold(name) == "id" || fold(name) == "userid
 
 func isExactID(name string) bool { return name == "id" || name == "user_id" }
 
-// find returns the index of the column that the user calls name, or -1. It may be
-// spelled differently if no column has that exact name and only one is meant.
+// find returns the index of the column that the user calls name, or -1. The
+// spelling may differ if no column has that exact name and only one column fits.
 func find(header []string, name string) int {
 	found := -1
 	for i, column := range header {

@@ -214,7 +214,7 @@ func (c *columns) notes() []string {
 		others = append(others, other)
 	}
 	if len(others) > 0 {
-		notes = append(notes, "Columns that Courier gives no meaning to, kept as they are named: "+strings.Join(others, ", ")+".")
+		notes = append(notes, "Columns unknown to Courier, kept under their own names: "+strings.Join(others, ", ")+".")
 	}
 	return notes
 }

@@ -217,7 +217,7 @@ func TestNotes(t *testing.T) {
 	}
 	want := []string{
 		"This is a file of rejects: its last columns, line, text and reason, are not imported.",
-		`Columns that Courier gives no meaning to, kept as they are named: "Phone" (did you mean phone_number?), "first_name", "Tier" as tier, ` +
+		`Columns unknown to Courier, kept under their own names: "Phone" (did you mean phone_number?), "first_name", "Tier" as tier, ` +
 			`"a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "a10", "a11".`,
 	}
 	if diff := cmp.Diff(want, in.notes()); diff != "" {

@@ -17,11 +17,11 @@ import (
 // csvSource reads rows of cells (RFC 4180), with a comma, semicolon, tab or bar
 // between them.
 //
-// It does not use encoding/csv, which reads a quote that is never closed to the
-// end of the file, into memory, as one cell. Here a malformed row costs its first
-// line: that line is rejected, and reading resumes at the next line. Until a full
-// row shows that reading is in step again, rules are strict, so that no line of a
-// broken quoted cell is taken for a row.
+// It does not use encoding/csv, which reads a quote that is never closed to the end
+// of the file, into memory, as one cell. Here a malformed row costs its first line:
+// that line is rejected, and reading resumes at the next line. Until a full row
+// shows that reading is back in sync, rules are strict, so that no line of a broken
+// quoted cell is taken for a row.
 type csvSource struct {
 	*scanner
 	csvOptions
@@ -87,8 +87,8 @@ func isAlphanumeric(c byte) bool {
 	return '0' <= c && c <= '9' || 'A' <= c && c <= 'Z' || 'a' <= c && c <= 'z'
 }
 
-// readHeader finds the delimiter: the one with which there is an ID column, or of
-// several the one with the most columns.
+// readHeader finds the delimiter: the one that yields an ID column, or of several
+// the one that yields the most columns.
 func (c *csvSource) readHeader() error {
 	var (
 		comma  byte

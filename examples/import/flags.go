@@ -61,7 +61,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 		o.columns = append(o.columns, m)
 		return err
 	})
-	flags.Func("null", "`text` of empty cells, such as NULL (repeatable)", func(text string) error {
+	flags.Func("null", "`text` of cells that count as empty, such as NULL (repeatable)", func(text string) error {
 		o.nulls = append(o.nulls, strings.TrimSpace(text))
 		return nil
 	})
@@ -142,7 +142,7 @@ func (o *inputOptions) reading() []string {
 	return slices.Compact(flags)
 }
 
-// setFiles names the files beside the input.
+// setFiles names the files next to the input.
 func (o *options) setFiles(format string) error {
 	stem, ext := "stdin", ""
 	if o.input != "-" {

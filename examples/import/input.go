@@ -131,7 +131,8 @@ func (in *input) detect(options inputOptions) error {
 // decode returns the text of r as UTF-8 without a byte order mark. It does not
 // touch what is UTF-8 already: a decoder would hide what is broken in it.
 func decode(r *bufio.Reader, name string) (text io.Reader, hasMark, decoded bool, err error) {
-	// What is there after four bytes: more may take long to come from a pipe.
+	// Only what is available after four bytes: a pipe may take long to deliver
+	// more.
 	if _, err := r.Peek(4); err != nil && err != io.EOF {
 		return nil, false, false, err
 	}

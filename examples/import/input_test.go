@@ -209,7 +209,7 @@ func TestContainersAreRefused(t *testing.T) {
 	const (
 		workbook = "this is a workbook, not text: save it as CSV (UTF-8) and import that"
 		archive  = "this is a zip archive: unzip it and import the file in it"
-		array    = "this is a JSON array: make NDJSON of it and import that: jq -c '.[]' "
+		array    = "this is a JSON array: convert it to NDJSON and import that: jq -c '.[]' "
 	)
 	for _, test := range []struct{ name, text, want string }{
 		{"xlsx", zipOf(t, "[Content_Types].xml", "xl/workbook.xml"), workbook},

@@ -34,9 +34,9 @@ const (
 // In a checkpoint, the settled rows of a user always come before the unsettled
 // ones: MergeAll sends a row only after the outcome of the user's previous row. If
 // that outcome leaves its row unsettled, it is either a trouble, which is settled
-// before any later row that gets a response, or nothing more is sent. So when a
-// row is sent again, all later rows of its user follow, and the profile ends as if
-// each row had been sent once.
+// before any later row that gets a response, or nothing more is sent. So when a row
+// is resent, all later rows of its user follow, and the profile ends up as if each
+// row had been sent once.
 type ledger struct {
 	file    *checkpointFile // nil if nothing is kept
 	rejects *rejects        // nil in the same case
@@ -220,8 +220,8 @@ func (l *ledger) beginRejects() {
 	l.save()
 }
 
-// fail ends the run, because progress cannot be saved any more. The checkpoint
-// stays true.
+// fail ends the run, because progress can no longer be saved. The last checkpoint
+// stays valid.
 func (l *ledger) fail(err error) {
 	l.failed = true
 	l.stop(fmt.Errorf("progress cannot be saved: %w", err))
@@ -234,8 +234,8 @@ func (l *ledger) save() {
 	l.write(max(0, min(l.claimed, l.state.Claimed)-l.read))
 }
 
-// write writes the checkpoint. It counts as many more rows as resent, because they
-// may be before the next checkpoint.
+// write writes the checkpoint. It counts that many more rows as resent, because
+// they may be sent before the next checkpoint.
 func (l *ledger) write(resent int) {
 	if l.file == nil || l.failed {
 		return

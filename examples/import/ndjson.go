@@ -19,9 +19,9 @@ import (
 //
 //	{"user_id": "user-1", "profile": {"email": "user@example.com"}}
 //
-// A rejected one has its line number and the reason as further keys. A line that
-// is no such object is in a key named text, or base64 if it is not UTF-8. Both
-// are read again without them.
+// A rejected object has its line number and the reason as further keys. A rejected
+// line that is not such an object is in a key named text, or base64 if it is not
+// UTF-8. Both can be imported again.
 type ndjsonSource struct {
 	*scanner
 	bom, decoded bool   // as in csvOptions
@@ -95,14 +95,14 @@ func (s *ndjsonSource) readUpdate(pairs []pair) (userID string, profile *courier
 		switch {
 		case s.isID(p.key):
 			if hasID {
-				return fail("the user ID is there twice")
+				return fail("the user ID appears twice")
 			}
 			if userID, hasID = readID(p.value); !hasID {
 				return fail(p.key + " has to be a string or an integer")
 			}
 		case p.key == "profile":
 			if profile != nil {
-				return fail("profile is there twice")
+				return fail("profile appears twice")
 			}
 			if p.value[0] != '{' {
 				return fail("profile has to be an object")
@@ -113,7 +113,7 @@ func (s *ndjsonSource) readUpdate(pairs []pair) (userID string, profile *courier
 			}
 		case p.key == "line" || p.key == "reason":
 		default:
-			return fail(fmt.Sprintf("there is a member %.40q: only %s and profile are imported", p.key, s.idKey()))
+			return fail(fmt.Sprintf("unknown member %.40q: only %s and profile are imported", p.key, s.idKey()))
 		}
 	}
 	switch {
@@ -151,8 +151,8 @@ func readID(value json.RawMessage) (id string, ok bool) {
 // formLines is how many lines may have another form before the file is refused.
 const formLines = 100
 
-// checkForm refuses a file whose first lines all have another form than that of an
-// update. It takes nothing.
+// checkForm refuses a file if none of its first lines has the form of an update. It
+// takes nothing.
 func (s *ndjsonSource) checkForm() error {
 	var first error
 	offset, number := 0, s.line
@@ -180,7 +180,7 @@ func (s *ndjsonSource) checkForm() error {
 		if first == nil {
 			first = fmt.Errorf("line %d: %s. Each line has to be {%q: \"…\", \"profile\": {…}}", number, problem, s.idKey())
 			if flat != "" {
-				first = fmt.Errorf("%w, which jq makes of this: jq -c '{%s: .%s, profile: del(.%[3]s)}'", first, s.idKey(), flat)
+				first = fmt.Errorf("%w; to convert the file: jq -c '{%s: .%s, profile: del(.%[3]s)}'", first, s.idKey(), flat)
 			}
 		}
 	}
@@ -287,8 +287,8 @@ type pair struct {
 	value json.RawMessage
 }
 
-// readPairs reads an object in its own order. Unlike Unmarshal, it keeps keys that
-// are there twice.
+// readPairs reads an object in its own order. Unlike Unmarshal, it keeps duplicate
+// keys.
 func readPairs(line string) ([]pair, error) {
 	decoder := jsontext.NewDecoder(strings.NewReader(line), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if decoder.PeekKind() != '{' {

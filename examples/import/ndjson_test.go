@@ -33,11 +33,11 @@ func TestNDJSONRows(t *testing.T) {
 		{`{"user_id":1.0,"profile":{}}`, result{Reason: "user_id has to be a string or an integer"}},
 		{`{"user_id":1e3,"profile":{}}`, result{Reason: "user_id has to be a string or an integer"}},
 		{`{"user_id":null,"profile":{}}`, result{Reason: "user_id has to be a string or an integer"}},
-		{`{"user_id":"u","id":"v","profile":{}}`, result{Reason: "the user ID is there twice"}},
-		{`{"user_id":"u","profile":{},"profile":{}}`, result{Reason: "profile is there twice"}},
+		{`{"user_id":"u","id":"v","profile":{}}`, result{Reason: "the user ID appears twice"}},
+		{`{"user_id":"u","profile":{},"profile":{}}`, result{Reason: "profile appears twice"}},
 		{`{"user_id":"u","profile":[]}`, result{Reason: "profile has to be an object"}},
 		{`{"user_id":"u","profile":null}`, result{Reason: "profile has to be an object"}},
-		{`{"user_id":"u","profil":{}}`, result{Reason: `there is a member "profil": only user_id and profile are imported`}},
+		{`{"user_id":"u","profil":{}}`, result{Reason: `unknown member "profil": only user_id and profile are imported`}},
 		{`{"user_id":"\ud800","profile":{}}`, result{Reason: checkID("\uFFFD")}},
 		{"{\"user_id\":\"u\",\"profile\":{\"name\":\"\xff\"}}", result{Reason: notUTF8}},
 		{`["u"]`, result{Reason: "the line is not a JSON object: it does not begin with {"}},
@@ -68,8 +68,8 @@ func TestNDJSONWithAnotherIDKey(t *testing.T) {
 	}
 	want := []result{
 		{Line: 1, UserID: "7", Profile: `{}`},
-		{Line: 2, Reason: `there is a member "id": only Customer ID and profile are imported`},
-		{Line: 3, Reason: `there is a member "id": only Customer ID and profile are imported`},
+		{Line: 2, Reason: `unknown member "id": only Customer ID and profile are imported`},
+		{Line: 3, Reason: `unknown member "id": only Customer ID and profile are imported`},
 	}
 	if diff := cmp.Diff(want, got); diff != "" || in.format != "ndjson" {
 		t.Errorf("-want +got\n%s", diff)
@@ -89,8 +89,8 @@ func TestNDJSONInAnotherFormIsRefused(t *testing.T) {
 		want       string
 		rows       int // if it is imported
 	}{
-		{name: "one line", text: flat, want: `line 1: there is a member "email": only user_id and profile are imported. ` + form +
-			", which jq makes of this: jq -c '{user_id: .id, profile: del(.id)}'"},
+		{name: "one line", text: flat, want: `line 1: unknown member "email": only user_id and profile are imported. ` + form +
+			"; to convert the file: jq -c '{user_id: .id, profile: del(.id)}'"},
 		{name: "99 lines", text: strings.Repeat(flat, 99), want: form},
 		{name: "100 lines and a good one", text: strings.Repeat(flat, 100) + good, want: form},
 		{name: "99 lines and a good one", text: strings.Repeat(flat, 99) + good, rows: 100},
@@ -100,7 +100,7 @@ func TestNDJSONInAnotherFormIsRefused(t *testing.T) {
 		{name: "no ID", text: `{"profile":{}}` + "\n", want: noID},
 		{name: "pretty-printed", text: "{\n  \"user_id\": \"u\",\n  \"profile\": {}\n}\n", want: "line 1: it is not a JSON object: it ends too early. " + form},
 		{name: "one object around all", text: `{"users":[{"id":"u","profile":{}}]}`, want: form},
-		{name: "-id", text: flat, options: inputOptions{id: "email"}, want: `Each line has to be {"email": "…", "profile": {…}}, which jq makes of this: jq -c '{email: .email, profile: del(.email)}'`},
+		{name: "-id", text: flat, options: inputOptions{id: "email"}, want: `Each line has to be {"email": "…", "profile": {…}}; to convert the file: jq -c '{email: .email, profile: del(.email)}'`},
 		{name: "a bad ID is not a form", text: `{"id":" ","profile":{}}` + "\n", rows: 1},
 		{name: "bad text is not a form", text: "{\"id\":\"\xff\",\"profile\":{}}\n", rows: 1},
 		{name: "a file of rejects is imported", text: `{"id":"u","line":1,"reason":"x"}` + "\n" + `{"text":"x","line":2,"reason":"y"}` + "\n", rows: 2},

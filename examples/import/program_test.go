@@ -90,7 +90,7 @@ func TestRejectsCanBeImported(t *testing.T) {
 				`{"user_id":"u3","profile":` + "\n" +
 				`{"user_id":"refused","profile":{"n":1e2}}` + "\n" +
 				"{\"user_id\":\"u4\xff\"}\n",
-			rejected: `{"user_id":"u2","profil":{"own":1.10},"line":2,"reason":"there is a member \"profil\": only user_id and profile are imported"}` + "\n" +
+			rejected: `{"user_id":"u2","profil":{"own":1.10},"line":2,"reason":"unknown member \"profil\": only user_id and profile are imported"}` + "\n" +
 				`{"text":"{\"user_id\":\"u3\",\"profile\":","line":3,"reason":"the line is not a JSON object: it ends too early"}` + "\n" +
 				`{"user_id":"refused","profile":{"n":1e2},"line":4,"reason":"400 invalid_request_error: no refused"}` + "\n" +
 				`{"base64":"eyJ1c2VyX2lkIjoidTT/In0=","line":5,"reason":"` + notUTF8 + "\"}\n",

@@ -16,7 +16,8 @@ import (
 // checkContainer refuses files that hold a table, or another file, in a form that
 // is not text.
 func checkContainer(r *bufio.Reader, name string) error {
-	// Only what is there after four bytes: more may take long to come from a pipe.
+	// Only what is available after four bytes: a pipe may take long to deliver
+	// more.
 	if _, err := r.Peek(4); err != nil {
 		return nil
 	}
@@ -33,8 +34,8 @@ func checkContainer(r *bufio.Reader, name string) error {
 	return errors.New("this is a zip archive: unzip it and import the file in it")
 }
 
-// isWorkbook knows the zip archive of a workbook by the first file in it, or by its
-// list of types.
+// isWorkbook recognizes the zip archive of a workbook by the first file in it, or
+// by its list of types.
 func isWorkbook(zip []byte) bool {
 	const header = 30 // bytes before the first name
 	if len(zip) < header {
@@ -47,7 +48,7 @@ func isWorkbook(zip []byte) bool {
 
 var errWorkbook = errors.New("this is a workbook, not text: save it as CSV (UTF-8) and import that")
 
-// isNDJSON decides by the content between NDJSON and CSV. It refuses a JSON array.
+// isNDJSON decides between NDJSON and CSV by the content. It refuses a JSON array.
 func isNDJSON(s *scanner, name string) (bool, error) {
 	for !s.eof && !s.full() && len(firstBytes(s)) < 1 {
 		if err := s.more(); err != nil {
@@ -68,7 +69,7 @@ func isNDJSON(s *scanner, name string) (bool, error) {
 	if inner := bytes.TrimSpace(begin[1:]); len(inner) > 0 && !bytes.ContainsRune([]byte(`{["]-0123456789`), rune(inner[0])) {
 		return false, nil
 	}
-	return false, fmt.Errorf("this is a JSON array: make NDJSON of it and import that: %s", arrayToLines(name))
+	return false, fmt.Errorf("this is a JSON array: convert it to NDJSON and import that: %s", arrayToLines(name))
 }
 
 // arrayToLines returns the command that writes a JSON array as NDJSON.
@@ -99,7 +100,7 @@ func (g gzipReader) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// errBadFile is in the error of a file that has to be got again.
+// errBadFile is wrapped by the error for a damaged file.
 var errBadFile = errors.New("get it again")
 
 func gzipError(err error) error {

@@ -23,7 +23,7 @@ func cutOut(text string, spans []span) []string {
 	return cells
 }
 
-// oneCR undoes what a text-mode writer on Windows makes of CRLF: CR CR LF.
+// oneCR undoes what a text-mode writer on Windows does to CRLF: CR CR LF.
 func oneCR(cell string) string {
 	for strings.Contains(cell, "\r\r\n") {
 		cell = strings.ReplaceAll(cell, "\r\r\n", "\r\n")

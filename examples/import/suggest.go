@@ -57,8 +57,8 @@ func (c *catalog) isOnly(name string) bool {
 	return n == 1
 }
 
-// distance returns how many letters have to be inserted, deleted, replaced or
-// swapped with the next one to make b of a.
+// distance returns how many letters must be inserted, deleted, replaced or swapped
+// with the next one to turn a into b.
 func distance(a, b string) int {
 	from, to := []rune(a), []rune(b)
 	before, last, row := []int(nil), []int(nil), make([]int, len(to)+1)

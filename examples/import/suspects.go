@@ -8,7 +8,7 @@ import (
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// suspects counts values that Courier takes, but that are probably wrong.
+// suspects counts values that Courier accepts, but that are probably wrong.
 type suspects struct{ phones, birthdates, emails suspect }
 
 type suspect struct{ count, line int }

@@ -1,5 +1,5 @@
 // Gen writes a file of users in the columns of Courier's template, for
-// measurements: the same one for the same number of rows.
+// measurements. The file depends only on the number of rows.
 //
 //	go run -C examples/import ./gen -rows 1000000 > users.csv
 package main
@@ -15,7 +15,7 @@ import (
 const header = "id,name,first_name,last_name,email,phone_number,gender,birthdate,zoneinfo,locale,given_name,family_name,middle_name,nickname,preferred_username,profile,picture,website,email_verified,phone_number_verified,sub,courier.channel\n"
 
 func main() {
-	rows := flag.Int("rows", 1_000_000, "`number` of rows, each of another user")
+	rows := flag.Int("rows", 1_000_000, "`number` of rows, each of a different user")
 	flag.Parse()
 	if err := write(os.Stdout, *rows); err != nil {
 		fmt.Fprintln(os.Stderr, err)
