@@ -112,7 +112,7 @@ func (d *demonstration) sync(ctx context.Context, title string, ids ...string) {
 }
 
 func (d *demonstration) rejects() {
-	d.say("\nRejected rows, which a later run takes up once they are fixed:")
+	d.say("\nRejected rows, which a later run syncs once they are fixed:")
 	if d.err != nil {
 		return
 	}

@@ -66,7 +66,7 @@ func (c *counts) summary(took time.Duration) string {
 	return b.String()
 }
 
-// progress shows the counts of a run while it goes on.
+// progress shows the counts of a run in progress.
 type progress struct {
 	out     io.Writer
 	counts  *counts

@@ -49,7 +49,7 @@ const lockPatience = 5 * time.Second
 var errLocked = errors.New("another sync of this table is running: try again when it has finished")
 
 // store reads the table and keeps the state of the sync. It uses one connection, so
-// that the lock cannot be lost while the rest goes on.
+// that the lock cannot be lost while the sync continues.
 type store struct {
 	*dialect
 	db   *sql.DB
@@ -98,7 +98,8 @@ func (s *store) begin(ctx context.Context) error {
 	if err := s.check(ctx, s.conn); err != nil {
 		return err
 	}
-	// Looked for first, because a role of a nightly job may not be allowed to create.
+	// Check first, because the role of a nightly job may not be allowed to create
+	// tables.
 	if _, err := s.conn.ExecContext(ctx, "SELECT 1 FROM courier_sync, courier_sync_rejects WHERE 1 = 0"); err == nil {
 		return nil
 	}

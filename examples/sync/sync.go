@@ -96,7 +96,7 @@ func (s *syncer) begin(ctx context.Context, mark *watermark) error {
 }
 
 // syncRange syncs the rows from the watermark to its Until, page by page, and moves
-// the watermark behind each page.
+// the watermark past each page.
 func (s *syncer) syncRange(ctx context.Context, mark *watermark) error {
 	n, err := s.store.count(ctx, mark.position, mark.Until)
 	if err != nil {

@@ -20,8 +20,8 @@ const (
 type user struct {
 	ID        string
 	UpdatedAt time.Time
-	Deleted   bool // the profile goes
-	Erased    bool // the profile and the list subscriptions go
+	Deleted   bool // the profile is deleted
+	Erased    bool // the profile and the list subscriptions are deleted
 
 	Name          *string
 	Email         *string
