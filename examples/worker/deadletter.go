@@ -35,7 +35,7 @@ func storeDead(ctx context.Context, js jetstream.JetStream, msg jetstream.Msg, m
 	dead.Header.Set(deadSequence, strconv.FormatUint(meta.Sequence.Stream, 10))
 	dead.Header.Set(deadDeliveries, strconv.FormatUint(meta.NumDelivered, 10))
 	dead.Header.Set(deadMsgID, msg.Headers().Get(jetstream.MsgIDHeader))
-	// With the time, because a stream that is created again counts from 1 again.
+	// With the time, because a recreated stream counts from 1 again.
 	id := fmt.Sprintf("%s/%d/%d", meta.Stream, meta.Sequence.Stream, meta.Timestamp.UnixNano())
 	_, err := js.PublishMsg(ctx, dead, jetstream.WithMsgID(id))
 	return err

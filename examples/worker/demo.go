@@ -74,7 +74,7 @@ func demonstrateWith(ctx context.Context, w *worker, out io.Writer) error {
 	emptied := make(chan error, 1)
 	go func() { emptied <- waitUntilEmpty(workCtx, q.stream) }()
 	select {
-	case err = <-ended: // too early: a signal, or Courier does not accept the key
+	case err = <-ended: // early: a signal, or Courier does not accept the key
 		stop()
 		<-emptied
 	case err = <-emptied:
@@ -133,7 +133,7 @@ func publishDemo(ctx context.Context, p *Publisher, users []string, out io.Write
 		}
 	}
 	const malformed = `{"user_id": "worker-demo-ada", "profile": "no object"}`
-	fmt.Fprintln(out, "  malformed, as another program may:", malformed)
+	fmt.Fprintln(out, "  malformed, as another program might:", malformed)
 	_, err := p.js.Publish(ctx, p.layout.of(users[0]), []byte(malformed), jetstream.WithMsgID(run+"-malformed"))
 	return err
 }

@@ -13,7 +13,7 @@ import (
 // starts a partition of the current layout once all partitions of the previous
 // layout that may hold updates of the same users are empty.
 //
-// Those are the ones with the same remainder by the greatest common divisor of
+// Those are the ones with the same remainder modulo the greatest common divisor of
 // the two numbers, because both are remainders of one hash. Between 64 and 256
 // partitions, each old one is waited for by four.
 type handover struct {
@@ -32,7 +32,8 @@ func newHandover(ctx context.Context, previous, current layout) *handover {
 	return h
 }
 
-// update takes note of which partitions of the previous layout hold updates.
+// update ends the groups whose previous partitions hold no updates; left has those
+// that do.
 func (h *handover) update(left map[int]bool) {
 	busy := make([]bool, h.groups)
 	for p := range left {
@@ -45,8 +46,8 @@ func (h *handover) update(left map[int]bool) {
 	}
 }
 
-// of returns what ends when the previous partitions are empty that share users
-// with this one, which is in either layout.
+// of returns a context that ends when the previous partitions that share users with
+// this one are empty. The partition may be in either layout.
 func (h *handover) of(partition int) context.Context { return h.waiting[partition%h.groups] }
 
 func gcd(a, b int) int {

@@ -13,7 +13,8 @@ import (
 const (
 	defaultPartitions = 256
 	maxPartitions     = 4096
-	// oldPartitions is what a stream without the setting has: version 0.1 knew no other number.
+	// oldPartitions is the number for a stream without the setting: version 0.1 had no
+	// other.
 	oldPartitions = 64
 	oldSubject    = subjectPrefix + "*"
 )
@@ -21,7 +22,7 @@ const (
 // The settings in the metadata of the stream.
 const (
 	partitionsKey = "courier-partitions"
-	// Until the updates of the layout before are merged, workers need that one too.
+	// Workers also need the previous layout until its updates are merged.
 	previousSubjectKey    = "courier-previous-subject"
 	previousPartitionsKey = "courier-previous-partitions"
 )
@@ -32,8 +33,8 @@ type layout struct {
 	partitions int    // 0: there is no such layout
 }
 
-// newLayout has the number of partitions in its subject, so that the stream
-// itself refuses updates of a publisher that has another number in mind.
+// newLayout has the number of partitions in its subject, so that the stream itself
+// refuses updates from a publisher that uses another number.
 func newLayout(partitions int) layout {
 	return layout{subjectPrefix + strconv.Itoa(partitions) + ".*", partitions}
 }
@@ -102,12 +103,12 @@ func (l layout) all() []int {
 // at returns the subject of a partition.
 func (l layout) at(partition int) string { return l.with(strconv.Itoa(partition)) }
 
-// fence returns a subject of the stream that is no partition.
+// fence returns a subject of the stream that is not a partition.
 func (l layout) fence() string { return l.with("fence") }
 
 func (l layout) with(token string) string { return strings.TrimSuffix(l.subject, "*") + token }
 
-// partitionOf is the reverse of at. It is false for a subject that is none.
+// partitionOf is the reverse of at. It returns false for any other subject.
 func (l layout) partitionOf(subject string) (int, bool) {
 	partition, err := strconv.Atoi(strings.TrimPrefix(subject, strings.TrimSuffix(l.subject, "*")))
 	ok := err == nil && partition >= 0 && partition < l.partitions && subject == l.at(partition)

@@ -1,23 +1,23 @@
-// Worker merges profile updates from NATS JetStream at Courier, on as many
-// machines as are started, the updates of each user in order.
+// Worker merges profile updates from NATS JetStream into Courier, on any number of
+// machines, each user's updates in order.
 //
 //	go run -C examples/worker .
 //
-// shows all of it with an embedded nats-server and, unless COURIER_API_KEY is
-// set, an in-memory fake of the Profiles API. With NATS_URL, and NATS_CREDS for a
-// file of credentials, it joins a cluster and works until SIGINT or SIGTERM:
+// runs a demo with an embedded nats-server and, unless COURIER_API_KEY is set, an
+// in-memory fake of the Profiles API. With NATS_URL, and NATS_CREDS for a file of
+// credentials, it joins a cluster and works until SIGINT or SIGTERM:
 //
 //	cd examples/worker && go build
 //	NATS_URL=nats://… COURIER_API_KEY=… ./worker -replicas 3
 //
 // Then it stops pulling, finishes what is in flight, hands back what it did not
-// begin, and exits with 0, all within -ack-wait. A second signal ends it at once.
-// A key that Courier does not accept ends it with 1. However it ends, no update
-// is lost.
+// start, and exits with 0, all within -ack-wait. A second signal ends it at once. A
+// key that Courier does not accept ends it with 1. However it ends, no update is
+// lost.
 //
-// The module has a server to try that with, and a command that publishes a file
-// with one {"id": "1", "user_id": "user-1", "profile": {…}} per line. A program
-// does what [Publisher] does.
+// The module includes a server to try that, and a command that publishes a file
+// with one {"id": "1", "user_id": "user-1", "profile": {…}} per line. Programs use
+// [Publisher].
 //
 //	go run github.com/nats-io/nats-server/v2 -js
 //	NATS_URL=nats://127.0.0.1:4222 ./worker publish < updates.ndjson
@@ -25,11 +25,11 @@
 // # Order
 //
 // The updates of a user are merged in the order in which they were published,
-// whatever fails or ends on the way. Each waits for Courier's response to the one
-// before. An old request that arrives late, from a frozen worker for example,
-// changes nothing: Courier remembers its idempotency key for at least 24 hours.
-// (After three responses with status 500 to one update, it is sent without a key
-// and so without that protection.)
+// whatever fails. Each waits for Courier's response to the previous one. An old
+// request that arrives late, from a frozen worker for example, changes nothing:
+// Courier remembers its idempotency key for at least 24 hours. (After three
+// responses with status 500 to one update, it is sent without a key and so without
+// that protection.)
 //
 // # Partitions
 //
@@ -48,8 +48,7 @@
 // While Courier fails on an update, those behind it in its partition wait. An
 // update that Courier refuses, or fails on -max-deliveries times, goes to the
 // stream COURIER_PROFILES_DEAD with the reason in its headers, and the later
-// updates of its user go on. Publish it again with a new ID if it is still wanted
-// then.
+// updates of its user go on. If it is still wanted, publish it again with a new ID.
 //
 // Logs hold no user ID, no profile and no key, except for what Courier itself says
 // when it refuses an update. Both streams hold personal data.
@@ -117,15 +116,15 @@ func run(ctx context.Context, args []string, in io.Reader, out, logs io.Writer) 
 	var s settings
 	flags := flag.NewFlagSet("worker", flag.ExitOnError)
 	flags.Usage = func() {
-		fmt.Fprint(flags.Output(), "worker [flags]                works on the stream at NATS_URL; without that, shows how\n"+
-			"worker [flags] publish        puts updates from standard input into the stream\n"+
+		fmt.Fprint(flags.Output(), "worker [flags]                merges the updates of the stream at NATS_URL; without it, runs a demo\n"+
+			"worker [flags] publish        publishes updates from standard input\n"+
 			"worker [flags] repartition N  gives the stream N partitions, while workers and publishers run\n\n")
 		flags.PrintDefaults()
 	}
 	flags.DurationVar(&s.ackWait, "ack-wait", 30*time.Second, "`time` after which an update of a worker that ended goes to another; a request has half of it, at most 30s")
 	flags.DurationVar(&s.retryWait, "retry-wait", 500*time.Millisecond, "shortest `time` before an update is retried")
 	flags.DurationVar(&s.maxRetryWait, "max-retry-wait", time.Minute, "longest `time` before an update is retried")
-	flags.Uint64Var(&s.maxDeliveries, "max-deliveries", 100, "`times` after which an update is given up, after 48 minutes on average; 0 for never")
+	flags.Uint64Var(&s.maxDeliveries, "max-deliveries", 100, "`times` after which an update becomes a dead letter, after 48 minutes on average; 0 for never")
 	flags.IntVar(&s.replicas, "replicas", 1, "replicas of the streams when they are created; 3 for a cluster")
 	flags.IntVar(&s.partitions, "partitions", defaultPartitions, "partitions of the stream when it is created, 1 to 4096: the updates in flight on all workers together")
 	verbose := flags.Bool("v", false, "log every update")
@@ -172,7 +171,7 @@ func run(ctx context.Context, args []string, in io.Reader, out, logs io.Writer) 
 	case "repartition":
 		return repartition(ctx, js, newPartitions, out)
 	}
-	// Never the in-memory fake here: that would empty the stream into nowhere.
+	// Never the in-memory fake here: that would lose the updates in the stream.
 	client, err := courier.NewClientFromEnv(courier.WithMaxRetries(0))
 	if err != nil {
 		return err

@@ -3,8 +3,8 @@
 #
 #	./measure.sh PARTITIONS WORKERS [UPDATES [DELAY]]
 #
-# It starts a nats-server, the fake of the Profiles API, which takes DELAY for each
-# request, and WORKERS workers, all on this machine. It measures for ten seconds
+# It starts a nats-server, the fake of the Profiles API with DELAY for each request,
+# and WORKERS workers, all on this machine. It measures for ten seconds
 # while the stream is full, and for 60 seconds (or $IDLE) once it is empty. It
 # needs Linux, curl, and an open-files limit above 2 × PARTITIONS × WORKERS.
 set -euo pipefail

@@ -77,14 +77,14 @@ func (w *worker) settle(ctx context.Context, log *slog.Logger, q *queue, l layou
 
 // merge sends the update to Courier.
 //
-// Its ID is the idempotency key, for what no queue can rule out: that an update
-// is sent twice, because a worker was taken for dead or an acknowledgement was
-// lost, and that one of the two arrives after a later update of the user.
-// Courier acts on the first and replays its response to the other.
+// Its ID is the idempotency key, for what no queue can rule out: that an update is
+// sent twice, because a worker was presumed dead or an acknowledgement was lost,
+// and that one of the two arrives after a later update of the user. Courier acts on
+// the first and replays its response to the other.
 //
-// It replays a 500 too. So each 500, and nothing else, is followed by another
-// key: Courier no longer acts on anything that was sent with the one before.
-// After maxKeys of them there is an outage, and the update goes without a key.
+// It replays a 500 too. So after each 500, and only then, the next key is used:
+// Courier no longer acts on requests with the previous one. After maxKeys of them,
+// it must be an outage, and the update is sent without a key.
 func (w *worker) merge(ctx context.Context, l layout, msg jetstream.Msg, meta *jetstream.MsgMetadata) error {
 	var u update
 	if err := decode(msg.Data(), &u); err != nil {
@@ -121,7 +121,7 @@ func (w *worker) merge(ctx context.Context, l layout, msg jetstream.Msg, meta *j
 var (
 	errNoID = errors.New("the message has no Nats-Msg-Id of printable ASCII characters without spaces")
 	// In two partitions, the updates of a user would have no order.
-	errPartition = errors.New("the message is not in the partition of its user: its publisher does not do what Publish does")
+	errPartition = errors.New("the message is not in the partition of its user: its publisher does not partition as Publish does")
 )
 
 // verdict is what happens to an update.
@@ -134,7 +134,7 @@ const (
 	stop          // no update will be merged
 )
 
-// judge decides by the error of a merge.
+// judge returns the verdict for the error of a merge.
 func judge(err error) verdict {
 	var (
 		key        *courier.AuthenticationError

@@ -28,8 +28,8 @@ type line struct {
 	update
 }
 
-// errMalformed does not quote the message: that is personal data, and whoever
-// looks at the dead letter sees it.
+// errMalformed does not quote the message, which is personal data and is in the
+// dead letter anyway.
 var errMalformed = errors.New(`not an update of the form {"user_id": "…", "profile": {…}}`)
 
 func (u update) check() error {
@@ -103,7 +103,7 @@ func (p *Publisher) current() layout {
 	return p.layout
 }
 
-// refresh reads the layout anew and reports whether it is another than before.
+// refresh reads the layout again and reports whether it has changed.
 func (p *Publisher) refresh(ctx context.Context, before layout) bool {
 	q, err := findQueue(ctx, p.js)
 	if err != nil {

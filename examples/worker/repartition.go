@@ -11,8 +11,8 @@ import (
 	"github.com/nats-io/nats.go/jetstream"
 )
 
-// repartition gives the stream another number of partitions, while publishers
-// and workers run, in one change of the stream that is made or not made.
+// repartition changes the number of partitions of the stream, while publishers and
+// workers run, in one atomic update of the stream.
 //
 // From then on the stream accepts updates in the new partitions only; see
 // [Publisher]. Workers merge what is left in the old ones first; see handover.
@@ -59,8 +59,8 @@ func repartition(ctx context.Context, js jetstream.JetStream, partitions int, ou
 	return err
 }
 
-// leftovers returns the partitions of the previous layout that still hold
-// updates. None is ever added to them.
+// leftovers returns the partitions of the previous layout that still hold updates.
+// No update is ever added to them.
 func (q *queue) leftovers(ctx context.Context) (map[int]bool, error) {
 	if q.previous.partitions == 0 {
 		return nil, nil

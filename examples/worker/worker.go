@@ -18,7 +18,8 @@ import (
 
 const (
 	// A pull waits at the server, so that an idle worker costs next to nothing. A
-	// pull that got lost, because a server failed, is missed after two heartbeats.
+	// pull that got lost, because a server failed, is noticed after two missed
+	// heartbeats.
 	pullExpiry    = 5 * time.Minute
 	pullHeartbeat = 10 * time.Second
 
@@ -26,10 +27,10 @@ const (
 	watchInterval = time.Second
 )
 
-// worker merges what is in the stream at Courier. Any number of them work on one
-// stream.
+// worker merges the updates in the stream into Courier. Any number of workers can
+// share a stream.
 type worker struct {
-	client *courier.Client // without retries: the stream has them, for all workers to carry on
+	client *courier.Client // without retries: the stream redelivers, to any worker
 	js     jetstream.JetStream
 	log    *slog.Logger
 	settings
@@ -37,7 +38,7 @@ type worker struct {
 	merged, retried, dead atomic.Int64
 }
 
-// errChanged says that the stream has other partitions now, or lost consumers.
+// errChanged means that the stream has different partitions now, or lost consumers.
 var errChanged = errors.New("the partitions of the stream were changed")
 
 // run works until the context ends, or until Courier does not accept the key.
@@ -56,13 +57,13 @@ func (w *worker) run(ctx context.Context) error {
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
 		err = nil // it was about to begin
 	}
-	// Until what the stream was told has reached it.
+	// Wait until all acknowledgements have reached the server.
 	err = errors.Join(err, w.js.Conn().FlushTimeout(w.ackWait/4))
 	w.log.Info("stopped", "merged", w.merged.Load(), "failed", w.retried.Load(), "dead", w.dead.Load())
 	return err
 }
 
-// opened is what a worker works on.
+// opened is the queue with its open consumers.
 type opened struct {
 	*queue
 	left                  map[int]bool // the previous partitions that hold updates
@@ -85,7 +86,7 @@ func (w *worker) open(ctx context.Context) (*opened, error) {
 	return o, err
 }
 
-// reopen opens again, however long the stream takes to be there again.
+// reopen retries open until the stream is available.
 func (w *worker) reopen(ctx context.Context) (*opened, error) {
 	for {
 		o, err := w.open(ctx)
@@ -130,8 +131,8 @@ func (w *worker) runOn(ctx context.Context, o *opened) error {
 	return group.Wait()
 }
 
-// watch follows how the previous partitions empty. It returns errChanged when the
-// partitions are other ones, or consumers are missing.
+// watch follows the previous partitions as they become empty. It returns errChanged
+// when the partitions were changed, or consumers are missing.
 func (w *worker) watch(ctx context.Context, o *opened, h *handover) error {
 	ticker := time.NewTicker(watchInterval)
 	defer ticker.Stop()
@@ -147,7 +148,7 @@ func (w *worker) watch(ctx context.Context, o *opened, h *handover) error {
 		case ctx.Err() != nil:
 			return nil
 		case err != nil:
-			w.log.Warn("no state of the stream", "error", err)
+			w.log.Warn("cannot read the state of the stream", "error", err)
 			continue
 		case !ok, !contains(left, now):
 			return errChanged
@@ -183,7 +184,7 @@ func (w *worker) work(ctx context.Context, q *queue, l layout, partition int, co
 			return nil
 		case errors.Is(err, jetstream.ErrConsumerDeleted):
 			if l == q.current {
-				return errChanged // see to the rest
+				return errChanged // open it again
 			}
 			return nil // by a worker that found the partition empty
 		case errors.Is(err, jetstream.ErrNoHeartbeat):
@@ -193,7 +194,7 @@ func (w *worker) work(ctx context.Context, q *queue, l layout, partition int, co
 		case ctx.Err() != nil:
 			// For another worker, at once.
 			if err := msg.Nak(); err != nil {
-				log.Warn("an update was not handed back: it comes again after -ack-wait", "error", err)
+				log.Warn("an update was not handed back: it is redelivered after -ack-wait", "error", err)
 			}
 		default:
 			if err := w.settle(ctx, log, q, l, msg); err != nil {
