@@ -41,7 +41,7 @@ func handle(err error) string {
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return "the context ended: retry later, from a queue"
 	case errors.As(err, &validation):
-		return "a bug of ours, nothing was sent: fix " + validation.Field
+		return "a bug in our code, nothing was sent: fix " + validation.Field
 	case errors.As(err, &refused):
 		return "Courier rejected the profile: do not retry: " + refused.Message
 	case errors.As(err, &key):

@@ -13,8 +13,8 @@
 // subscriptions are kept in memory until SIGINT or SIGTERM ends the server.
 // Scripts that end it must build it first, because go run does not pass SIGTERM on.
 //
-// With -fail, the first requests get the given statuses and change nothing, to
-// see how a client handles them. With
+// With -fail, the first requests get the given statuses and change nothing, to test
+// how a client handles them. With
 //
 //	go run ./examples/fakeserver -fail 429,503
 //
@@ -106,7 +106,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return <-stopped
 }
 
-// delayed serves each request after a delay, unless its sender goes away first.
+// delayed serves each request after a delay, unless its client goes away first.
 func delayed(next http.Handler, delay time.Duration) http.Handler {
 	if delay == 0 {
 		return next

@@ -1,4 +1,4 @@
-// Merge sends the request of Courier's page "Create a profile".
+// Merge sends the request from Courier's page "Create a profile".
 //
 // With COURIER_API_KEY (or COURIER_AUTH_TOKEN) set, it merges into a profile at Courier.
 // Otherwise it runs against the in-memory fake of the API.
@@ -20,7 +20,7 @@ import (
 
 func main() {
 	userID := flag.String("user", "0460766e-8463-4905-ae98-b72c7aef41d6", "user `ID`")
-	email := flag.String("email", "user@example.com", "e-mail `address` to set")
+	email := flag.String("email", "user@example.com", "email `address` to set")
 	phone := flag.String("phone", "555-555-5555", "phone `number` to set")
 	remove := flag.Bool("remove-phone", false, "remove the phone number instead of setting it")
 	flag.Parse()

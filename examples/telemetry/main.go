@@ -1,4 +1,4 @@
-// Telemetry shows the calls of package courier as OpenTelemetry spans and Prometheus
+// Telemetry exports the calls of package courier as OpenTelemetry spans and Prometheus
 // metrics. It runs against the in-memory fake of the API, and needs neither a collector
 // nor Prometheus:
 //

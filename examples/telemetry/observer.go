@@ -18,7 +18,7 @@ import (
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// Operation is what the spans and metrics of all calls of one method have in common.
+// Operation is what the spans and metrics of one method have in common.
 type Operation struct {
 	Name     string // as in courier.Attempt
 	Method   string
@@ -218,7 +218,7 @@ func errorClass(err error) string {
 		tooLarge   *courier.PayloadTooLargeError
 		rateLimit  *courier.RateLimitError
 		server     *courier.ServerError
-		other      *courier.APIError // wrapped by all of the above but the first
+		other      *courier.APIError // wrapped by all of the above except the first
 		unexpected *courier.UnexpectedResponseError
 		connection *courier.ConnectionError
 	)

@@ -10,8 +10,8 @@ import (
 	"go.opentelemetry.io/otel/trace"
 )
 
-// Transport wraps the client's connection pool: it makes a span of each request on the
-// wire, below the span of its call, and sends the trace context along (W3C traceparent).
+// Transport wraps the client's connection pool: it starts a span for each request on the
+// wire, below the span of its call, and propagates the trace context (W3C traceparent).
 // A ready-made wrapper such as otelhttp would put the URL, and so the user ID, into the
 // span.
 //
