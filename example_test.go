@@ -80,7 +80,7 @@ func (t *countingTransport) RoundTrip(req *http.Request) (*http.Response, error)
 }
 
 // The connection pool of this package keeps its properties when it is wrapped, here to
-// count requests. One pool can serve many clients, such as one per API key.
+// count requests. One pool can serve many clients, for example one per API key.
 func ExampleNewTransport() {
 	pool := &countingTransport{next: courier.NewTransport(nil)}
 	shared := courier.WithHTTPClient(&http.Client{Transport: pool})
@@ -366,7 +366,7 @@ func ExampleField_Mismatch() {
 	// {"email_verified":true,"my_own_key":[1,2]}
 }
 
-// Keep custom in a struct of your own.
+// Keep custom in your own struct.
 func ExampleProfile_SetCustom() {
 	type custom struct {
 		Plan      string `json:"plan"`
@@ -444,7 +444,7 @@ func ExampleAPIError() {
 	// not sent, because of userID
 }
 
-// A call that was never sent can safely be repeated, also one that is not idempotent.
+// A call that was never sent can safely be repeated, even one that is not idempotent.
 func ExampleErrNotSent() {
 	server, client := newServer()
 	defer server.Close()

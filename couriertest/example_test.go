@@ -108,8 +108,7 @@ func ExampleHandler_Requests() {
 	// map[profile:map[phone_number:<nil>]]
 }
 
-// A server of your own, with the API below a prefix, can serve programs in any
-// language.
+// Your own server, with the API below a prefix, can serve programs in any language.
 func ExampleNewHandler() {
 	handler := couriertest.NewHandler()
 	handler.APIKey = "my-key"
