@@ -1,4 +1,4 @@
-// Telemetry exports the calls of package courier as OpenTelemetry spans and Prometheus
+// Telemetry turns the calls of package courier into OpenTelemetry spans and Prometheus
 // metrics. It runs against the in-memory fake of the API, and needs neither a collector
 // nor Prometheus:
 //

@@ -48,7 +48,8 @@
 // While Courier fails on an update, those behind it in its partition wait. An
 // update that Courier refuses, or fails on -max-deliveries times, goes to the
 // stream COURIER_PROFILES_DEAD with the reason in its headers, and the later
-// updates of its user go on. If it is still wanted, publish it again with a new ID.
+// updates of its user continue. If it is still wanted, publish it again with a new
+// ID.
 //
 // Logs hold no user ID, no profile and no key, except for what Courier itself says
 // when it refuses an update. Both streams hold personal data.

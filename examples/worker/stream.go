@@ -136,9 +136,9 @@ func findQueue(ctx context.Context, js jetstream.JetStream) (*queue, error) {
 
 // openConsumer returns the consumer of a partition, which all workers share.
 //
-// Each partition has at most one unsettled update, which is redelivered after a
-// failure or the death of a worker. So the updates of a user stay in order without
-// leases or handovers.
+// Each partition has at most one update delivered and not settled, which is
+// redelivered after a failure or the death of a worker. So the updates of a user
+// stay in order without leases or handovers.
 func (q *queue) openConsumer(ctx context.Context, l layout, partition int, ackWait time.Duration) (jetstream.Consumer, error) {
 	config := jetstream.ConsumerConfig{
 		Durable:       l.consumer(partition),
