@@ -183,7 +183,7 @@ func TestCallRefused(t *testing.T) {
 		for _, id := range []string{"", ".", ".."} {
 			got, err := op.call(t.Context(), client, id)
 			if wantAdvice(t, err, "userID"); got.Response != nil {
-				t.Errorf("%s of %q: a response beside error %v", op.name, id, err)
+				t.Errorf("%s of %q: a response along with error %v", op.name, id, err)
 			}
 		}
 		_, err := op.call(none, client, "user-1")
@@ -207,7 +207,7 @@ func TestAPIKeyRefused(t *testing.T) {
 	} {
 		client, err := courier.NewClient(key)
 		if wantAdvice(t, err, "apiKey"); client != nil {
-			t.Errorf("%q: a client beside error %v", key, err)
+			t.Errorf("%q: a client along with error %v", key, err)
 		}
 	}
 }
@@ -273,7 +273,7 @@ func TestNewClientFromEnvRefuses(t *testing.T) {
 			setEnv(t, tt.apiKey, tt.authToken, tt.baseURL)
 			client, err := courier.NewClientFromEnv()
 			if wantAdvice(t, err, tt.field); client != nil {
-				t.Errorf("a client beside error %v", err)
+				t.Errorf("a client along with error %v", err)
 			}
 			if tt.name == "nothing" && !strings.Contains(err.Error(), "COURIER_AUTH_TOKEN") {
 				t.Errorf("the error %q does not name the other variable", err)

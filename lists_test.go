@@ -203,7 +203,7 @@ func TestPageResponses(t *testing.T) {
 		client := respondingClient(t, httpmock.NewStringResponder(200, body))
 		page, err := client.Profiles.Lists.Page(t.Context(), "user-1", "")
 		if wantUnexpected(t, "list subscriptions", body, err); page != nil {
-			t.Errorf("%.100q: %v beside the error", body, page)
+			t.Errorf("%.100q: %v along with the error", body, page)
 		}
 		ids, err := allIDs(t, client)
 		if wantUnexpected(t, "list subscriptions", body, err); ids != nil {
@@ -222,7 +222,7 @@ func allIDs(t *testing.T, client *courier.Client) (ids []string, err error) {
 		if err = yielded; err == nil {
 			ids = append(ids, list.ID)
 		} else if diff := cmp.Diff(courier.Subscription{}, list); diff != "" {
-			t.Errorf("beside the error:\n%s", diff)
+			t.Errorf("along with the error:\n%s", diff)
 		}
 	}
 	return ids, err

@@ -36,7 +36,7 @@ func TestBaseURLRefused(t *testing.T) {
 	} {
 		client, err := courier.NewClient(testAPIKey, courier.WithBaseURL(baseURL))
 		if wantAdvice(t, err, "WithBaseURL"); client != nil {
-			t.Errorf("%q: a client beside error %v", baseURL, err)
+			t.Errorf("%q: a client along with error %v", baseURL, err)
 		}
 	}
 	for _, baseURL := range []string{"", "ftp://SECRET.test", "http://", "http://user:SECRET@host.test", "http://host.test?SECRET", "http://host.test#SECRET"} {
@@ -106,7 +106,7 @@ func TestOptionRefused(t *testing.T) {
 		}
 		client, err := courier.NewClient(testAPIKey, opts...)
 		if wantAdvice(t, err, tt.field); client != nil {
-			t.Errorf("%s: a client beside error %v", tt.field, err)
+			t.Errorf("%s: a client along with error %v", tt.field, err)
 		}
 	}
 }
@@ -199,7 +199,7 @@ func TestWithHeader(t *testing.T) {
 			} else if got := sent.last(t).Header[tt.canonical]; !slices.Equal(got, []string{tt.value}) {
 				t.Errorf("%s: %s is %q, want %q", op.name, tt.canonical, got, tt.value)
 			} else if got := sent.last(t).Header.Get("Content-Type"); op.body != "" && got != "application/json" {
-				t.Errorf("%s: Content-Type is %q beside %s", op.name, got, tt.key)
+				t.Errorf("%s: Content-Type is %q along with %s", op.name, got, tt.key)
 			}
 		}
 	}
@@ -211,7 +211,7 @@ func wantRefusedCall(t *testing.T, field string, opts ...courier.RequestOption) 
 	sent := script(respond(200))
 	resp, err := merge(t.Context(), newTestClient(t, sent), opts...)
 	if resp != nil || sent.requests() != 0 {
-		t.Errorf("response %v, %d requests beside error %v", resp, sent.requests(), err)
+		t.Errorf("response %v, %d requests along with error %v", resp, sent.requests(), err)
 	}
 	wantAdvice(t, err, field)
 }

@@ -50,7 +50,7 @@ func TestResponses(t *testing.T) {
 				got, err := op.call(t.Context(), respondingClient(t, httpmock.NewStringResponder(200, body).HeaderSet(http.Header{"X-Request-Id": {"req-1"}})), "user-1")
 				wantUnexpected(t, op.name, body, err)
 				if got.Response != nil {
-					t.Errorf("%q: %+v beside the error", body, got)
+					t.Errorf("%q: %+v along with the error", body, got)
 				}
 			}
 		})
@@ -140,7 +140,7 @@ func TestGetResponses(t *testing.T) {
 	} {
 		got, err := respondingClient(t, httpmock.NewStringResponder(200, body)).Profiles.Get(t.Context(), "user-1")
 		if wantUnexpected(t, "get profile", body, err); got != nil {
-			t.Errorf("%s: %v beside the error", body, got)
+			t.Errorf("%s: %v along with the error", body, got)
 		}
 	}
 }
@@ -319,7 +319,7 @@ func FuzzResponse(f *testing.F) {
 		got, err := op.call(t.Context(), client, "user-1")
 		if err != nil {
 			if text := err.Error(); got.Response != nil || !utf8.ValidString(text) || strings.ContainsAny(text, "\r\n\x00\x1b\u2028") || !strings.HasPrefix(text, "courier: "+op.name+": ") {
-				t.Errorf("%v beside the error %q", got, text)
+				t.Errorf("%v along with the error %q", got, text)
 			}
 		}
 		var failed *courier.APIError

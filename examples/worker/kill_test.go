@@ -156,7 +156,7 @@ func untilDeadline(t *testing.T) context.Context {
 	return ctx
 }
 
-// history is what is published for a user, and what comes of it.
+// history is what is published for a user, and its outcome.
 type history struct {
 	user    string
 	updates int
