@@ -104,12 +104,13 @@ type Outcome struct {
 // continue. A nil ctx or an invalid option is the *ValidationError of every outcome,
 // and a nil updates is one outcome with Index -1.
 //
-// The run ends early in these cases. Attempts in flight finish first, which takes at
-// most [WithTimeout], and no goroutine is left behind:
+// The run ends early in these cases. Unless ctx ends, attempts in flight finish first,
+// each within [WithTimeout]. No goroutine is left behind:
 //
-//   - ctx ends: nothing more is pulled, sent or retried. Every update that was pulled
-//     has an outcome, which wraps ctx.Err and [ErrNotSent] if it was not sent. Check
-//     ctx.Err after the loop, because the rest of the input has no outcomes.
+//   - ctx ends: attempts in flight are canceled, and nothing more is pulled, sent or
+//     retried. Every update that was pulled has an outcome, which wraps ctx.Err, and
+//     [ErrNotSent] if it was not sent. Check ctx.Err after the loop, because the rest
+//     of the input has no outcomes.
 //   - An [*AuthenticationError] or [*PermissionError]: nothing more is pulled, sent or
 //     retried. Every update that was pulled has an outcome, which wraps this error and
 //     ErrNotSent if it was not sent.

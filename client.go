@@ -29,7 +29,7 @@ const userAgent = "courier-profiles-go/" + Version
 
 // Client is a client of the Courier Profiles API. It is immutable and safe for
 // concurrent use: create one with [NewClient] and share it. The zero value is not usable.
-// No goroutine outlives its call.
+// A call leaves no goroutine behind, except those of net/http for idle connections.
 type Client struct {
 	// Profiles has the operations on profiles.
 	Profiles *ProfilesService
@@ -45,7 +45,8 @@ type Client struct {
 }
 
 // NewClient returns a client for the workspace that apiKey belongs to. It uses neither
-// the network nor the environment. The error is a [*ValidationError].
+// the network nor the environment; only the default pool later asks the environment for
+// a proxy ([NewTransport]). The error is a [*ValidationError].
 func NewClient(apiKey string, opts ...Option) (*Client, error) {
 	if err := checkAPIKey("apiKey", apiKey); err != nil {
 		return nil, err
@@ -125,7 +126,7 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 // pool (tracing), to configure it (TLS, proxy), or to share it between clients.
 //
 // Without a base, the pool uses the proxy of the environment
-// ([http.ProxyFromEnvironment]). It has room for hundreds of idle connections, and speaks
+// ([http.ProxyFromEnvironment]); a base needs that in its own Proxy. It has room for hundreds of idle connections, and speaks
 // HTTP/2. It opens one HTTP/2 connection for calls that start together, and closes HTTP/2
 // connections that do not respond to pings, within 5 s. Other settings of base are kept;
 // only if it leaves MaxIdleConnsPerHost at 0 are both limits of idle connections raised.

@@ -244,10 +244,9 @@ func applyOptions(op *operation, header http.Header, opts []RequestOption) (tran
 	return op.policy, nil
 }
 
-// WithIdempotencyKey sends an idempotency key. Courier then executes the call only once:
-// it saves its first response, even a 500, and replays it for 24 hours, or until
-// [WithIdempotencyExpiration]. Retries send the same key. A 500 is not retried, because
-// Courier would replay it.
+// WithIdempotencyKey turns off the retry of a 500, because Courier would replay it. With a
+// key, Courier executes the call only once: it saves its first response, even a 500, and
+// replays it for 24 hours, or until [WithIdempotencyExpiration]. Retries send the same key.
 //
 // The key is for Merge and Subscribe. A merge is idempotent by nature and needs no key to
 // be retried. Use one if your own code may repeat the call hours later, and it must not
@@ -285,9 +284,9 @@ func (r *request) keyedOnly(option string) error {
 	return nil
 }
 
-// WithHeader sets a header of the request, replacing one of the same name. It refuses the
-// headers that the client itself sets: Authorization, Host, Accept-Encoding, Content-*,
-// Proxy-*, the idempotency headers, and those of the connection.
+// WithHeader sets a header of the request, replacing one of the same name. It refuses
+// Authorization, Host, Accept-Encoding, Content-*, Proxy-*, the idempotency headers, and
+// those of the connection.
 func WithHeader(key, value string) RequestOption {
 	return func(r *request) error {
 		const option = "WithHeader"

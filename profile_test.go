@@ -31,7 +31,7 @@ type keyOf struct {
 	text       string
 }
 
-// referenceKeys are the keys of reference/courier-profiles-api.md, by the path of the
+// referenceKeys are the keys of Courier's Profiles API reference, by the path of the
 // object that has them.
 var referenceKeys = map[string][]keyOf{
 	"": {

@@ -30,7 +30,7 @@ var (
 // Merge merges profile into the user's profile, and creates one if there is none (POST
 // /profiles/{user_id}, "Create a profile" in Courier's API reference). It follows JSON
 // Merge Patch (RFC 7396): unset fields stay, objects (Custom included) are merged key
-// by key, and null fields are removed. An empty Profile changes nothing.
+// by key, and null fields are removed. An empty Profile changes no field.
 //
 // Merge is idempotent, and is retried. The package page lists its errors.
 func (s *ProfilesService) Merge(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
@@ -65,8 +65,8 @@ func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Pr
 }
 
 // Patch applies ops to the user's profile in order, all or none, and creates a profile if
-// there is none (PATCH /profiles/{user_id}, JSON Patch, RFC 6902). An empty ops changes
-// nothing. If Courier cannot apply one, such as a [PatchTest] that fails, the error is an
+// there is none (PATCH /profiles/{user_id}, JSON Patch, RFC 6902). Without ops,
+// nothing in it changes. If Courier cannot apply one, such as a [PatchTest] that fails, the error is an
 // [*InvalidRequestError]. The other errors are those of [ProfilesService.Merge].
 //
 // A patch may have a different effect when applied twice, so it is retried only if

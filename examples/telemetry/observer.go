@@ -206,7 +206,7 @@ func statusOf(code int) string {
 	return strconv.Itoa(code)
 }
 
-// errorClass returns a short name for the kind of err, one of a dozen.
+// errorClass returns a short name for the kind of err, one of a fixed set.
 func errorClass(err error) string {
 	var (
 		validation *courier.ValidationError

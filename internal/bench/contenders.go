@@ -77,7 +77,7 @@ func openSDK(baseURL string, transport http.RoundTripper) (*client, error) {
 }
 
 // newPool is the pool of all but the naive contender: as large as the SDK's, with
-// the same timeouts, and without its limit of connections and its pings.
+// the same timeouts, and without its pings and its shared start over HTTP/2.
 func newPool() *http.Transport {
 	return &http.Transport{
 		DialContext:         (&net.Dialer{Timeout: 10 * time.Second}).DialContext,

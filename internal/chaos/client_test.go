@@ -84,7 +84,7 @@ func newClient(t *testing.T, n *network, s *server, users []*user, watched bool)
 	for _, u := range users {
 		c.users[u.id] = u
 	}
-	// The client's own pool, with a fiftieth of its timeouts.
+	// The client's own pool, with shorter timeouts.
 	base := &http.Transport{
 		DialContext:         n.dial,
 		IdleConnTimeout:     3 * attemptTimeout,

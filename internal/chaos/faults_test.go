@@ -5,8 +5,9 @@ import (
 	"time"
 )
 
-// All times of the client are a fiftieth of the default: an attempt has 0.6 s
-// instead of 30 s, and the first wait is 10 to 20 ms instead of 0.5 to 1 s.
+// Attempts and waits are a fiftieth of the default: an attempt has 0.6 s instead of
+// 30 s, and the first wait is 10 to 20 ms instead of 0.5 to 1 s. Pings and their
+// timeout are 0.3 s.
 
 // fault is a way for the network to fail.
 type fault struct {
