@@ -388,8 +388,7 @@ func TestJarAndCheckRedirectAreNotUsed(t *testing.T) {
 	}))
 	for range 2 {
 		_, err := merge(t.Context(), client)
-		var api *courier.APIError
-		if !errors.As(err, &api) || api.StatusCode != 307 {
+		if api, ok := errors.AsType[*courier.APIError](err); !ok || api.StatusCode != 307 {
 			t.Errorf("error is %v, want the redirect", err)
 		}
 	}

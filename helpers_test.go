@@ -347,8 +347,8 @@ func attemptsOf(t testing.TB, resp *courier.Response, err error) int {
 
 // matches reports whether errors.As finds a T in err.
 func matches[T error](err error) bool {
-	var target T
-	return errors.As(err, &target)
+	_, ok := errors.AsType[T](err)
+	return ok
 }
 
 // wantElapsed fails unless exactly d has gone by since start, in a bubble.
@@ -363,8 +363,8 @@ func wantElapsed(t testing.TB, start time.Time, d time.Duration) {
 // the tables mark as SECRET or CANARY.
 func wantInvalid(t testing.TB, err error, field string, where ...any) {
 	t.Helper()
-	var invalid *courier.ValidationError
-	if !errors.As(err, &invalid) {
+	invalid, ok := errors.AsType[*courier.ValidationError](err)
+	if !ok {
 		t.Errorf("%v error is %T (%v), want a *ValidationError", where, err, err)
 		return
 	}

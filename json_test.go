@@ -507,8 +507,7 @@ func TestReadRefuses(t *testing.T) {
 		}
 		client := respondingClient(t, httpmock.NewStringResponder(200, `{"profile":`+document+`}`))
 		_, err := client.Profiles.Get(t.Context(), "user-1")
-		var unexpected *courier.UnexpectedResponseError
-		if !errors.As(err, &unexpected) || strings.Contains(err.Error(), "CANARY") || len(err.Error()) > 500 {
+		if !matches[*courier.UnexpectedResponseError](err) || strings.Contains(err.Error(), "CANARY") || len(err.Error()) > 500 {
 			t.Errorf("Get: %.100q gives the error %.500v, want an *UnexpectedResponseError", document, err)
 		}
 	}

@@ -69,12 +69,12 @@ func (w *world) merge(ctx context.Context, userID string, profile courier.Profil
 // metrics returns what Prometheus reads.
 func (w *world) metrics(t *testing.T) string {
 	t.Helper()
-	answer := httptest.NewRecorder()
-	promhttp.HandlerFor(w.registry, promhttp.HandlerOpts{}).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	if answer.Code != http.StatusOK {
-		t.Fatalf("/metrics: status %d: %s", answer.Code, answer.Body)
+	recorder := httptest.NewRecorder()
+	promhttp.HandlerFor(w.registry, promhttp.HandlerOpts{}).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if recorder.Code != http.StatusOK {
+		t.Fatalf("/metrics: status %d: %s", recorder.Code, recorder.Body)
 	}
-	return answer.Body.String()
+	return recorder.Body.String()
 }
 
 // measured are the attributes whose values no test can know.

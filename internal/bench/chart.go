@@ -33,9 +33,9 @@ const (
 	legendStep  = 168
 )
 
-// colours has the colors of the contenders, in their order; the baseline is the
+// colors has the colors of the contenders, in their order; the baseline is the
 // line at 1.
-var colours = []string{"#d9480f", "", "#868e96", "#1c7ed6", "#2b8a3e", "#9c36b5"}
+var colors = []string{"#d9480f", "", "#868e96", "#1c7ed6", "#2b8a3e", "#9c36b5"}
 
 type chart struct {
 	Title, Foot   string
@@ -106,7 +106,7 @@ func (r *results) chart() chart {
 			continue
 		}
 		lane[one.name] = len(lane)
-		c.Legend = append(c.Legend, legend{legendLeft + legendStep*len(c.Legend), 56, one.name, colours[i]})
+		c.Legend = append(c.Legend, legend{legendLeft + legendStep*len(c.Legend), 56, one.name, colors[i]})
 	}
 	for i, m := range rows {
 		y := headHeight + rowHeight*i
@@ -156,7 +156,7 @@ func (r *results) panel(title string, left, bottom int, rows []measured, lane ma
 			}
 			s := m.ratio(one.name, figure)
 			d := dot{
-				X: x(s.median), Low: x(s.low), High: x(s.high), Colour: colours[at], Radius: 3.5,
+				X: x(s.median), Low: x(s.low), High: x(s.high), Colour: colors[at], Radius: 3.5,
 				Y: float64(headHeight+rowHeight*i) + float64(rowHeight-laneHeight*(len(lane)-1))/2 + float64(laneHeight*place),
 			}
 			if one.name == sdkName {

@@ -19,11 +19,11 @@ import (
 )
 
 const (
-	apiKey    = "key"
-	agent     = "courier-profiles-go/" + courier.Version // what the SDK sends; the others send the same
-	deadline  = 30 * time.Second                         // the SDK's default for an attempt
-	retries   = 3                                        // the SDK's default
-	maxAnswer = 1 << 20
+	apiKey      = "key"
+	agent       = "courier-profiles-go/" + courier.Version // what the SDK sends; the others send the same
+	deadline    = 30 * time.Second                         // the SDK's default for an attempt
+	retries     = 3                                        // the SDK's default
+	maxResponse = 1 << 20
 )
 
 // contender is a way to merge profiles.
@@ -144,28 +144,28 @@ func openTuned(timeout time.Duration) func(string, http.RoundTripper) (*client, 
 				if err != nil {
 					return err
 				}
-				return readAnswer(resp)
+				return readResponse(resp)
 			},
 			close: c.CloseIdleConnections,
 		}, nil
 	}
 }
 
-// readAnswer reads the whole response, so that the connection can be reused.
-func readAnswer(resp *http.Response) error {
+// readResponse reads the whole response, so that the connection can be reused.
+func readResponse(resp *http.Response) error {
 	defer resp.Body.Close()
-	text, err := io.ReadAll(io.LimitReader(resp.Body, maxAnswer))
+	text, err := io.ReadAll(io.LimitReader(resp.Body, maxResponse))
 	if err != nil {
 		return err
 	}
 	if resp.StatusCode != http.StatusOK {
 		return fmt.Errorf("status %d", resp.StatusCode)
 	}
-	var answer status
-	if err := json.Unmarshal(text, &answer); err != nil {
+	var response status
+	if err := json.Unmarshal(text, &response); err != nil {
 		return err
 	}
-	return answer.check()
+	return response.check()
 }
 
 // openNaive is the Go example on Courier's page "Create a profile", with the
@@ -216,7 +216,7 @@ func openRetryable(baseURL string, transport http.RoundTripper) (*client, error)
 			if err != nil {
 				return err
 			}
-			return readAnswer(resp)
+			return readResponse(resp)
 		},
 		close: c.HTTPClient.CloseIdleConnections,
 	}, nil
@@ -237,12 +237,12 @@ func openResty(baseURL string, transport http.RoundTripper) (*client, error) {
 		merge: func(ctx context.Context, userID string, fields int) error {
 			ctx, cancel := bounded(ctx, deadline)
 			defer cancel()
-			var answer status
+			var response status
 			resp, err := c.R().
 				SetContext(ctx).
 				SetPathParam("user_id", userID).
 				SetBody(handMade(fields)).
-				SetResult(&answer).
+				SetResult(&response).
 				Post("/profiles/{user_id}")
 			if err != nil {
 				return err
@@ -250,7 +250,7 @@ func openResty(baseURL string, transport http.RoundTripper) (*client, error) {
 			if !resp.IsSuccess() {
 				return fmt.Errorf("status %d", resp.StatusCode())
 			}
-			return answer.check()
+			return response.check()
 		},
 		close: c.GetClient().CloseIdleConnections,
 	}, nil

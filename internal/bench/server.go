@@ -50,7 +50,7 @@ const withLog = " log"
 
 // serve is the server's process.
 func serve(in io.Reader, out io.Writer) error {
-	answer := json.NewEncoder(out)
+	response := json.NewEncoder(out)
 	var current *counted
 	commands := bufio.NewScanner(in)
 	for commands.Scan() {
@@ -59,9 +59,9 @@ func serve(in io.Reader, out io.Writer) error {
 		switch command {
 		case http1, http2:
 			current = listen(command, keepsLog)
-			err = answer.Encode(current.listening())
+			err = response.Encode(current.listening())
 		case "close":
-			err = answer.Encode(current.close())
+			err = response.Encode(current.close())
 		default:
 			err = fmt.Errorf("no such command: %q", command)
 		}
@@ -169,11 +169,11 @@ func (s *server) stop() error {
 	return s.process.Wait()
 }
 
-func (s *server) do(command string, answer any) error {
+func (s *server) do(command string, response any) error {
 	if _, err := fmt.Fprintln(s.in, command); err != nil {
 		return err
 	}
-	return s.out.Decode(answer)
+	return s.out.Decode(response)
 }
 
 func (s *server) listen(network string) (l listening, err error) {

@@ -30,7 +30,7 @@ func TestFaultsBite(t *testing.T) {
 					if took := time.Since(start); err == nil && took < f.slows {
 						t.Fatalf("a call took %v, want at least %v", took, f.slows)
 					}
-					if c.unanswered > 0 || !f.breaks && i == 4 {
+					if c.withoutResponse > 0 || !f.breaks && i == 4 {
 						return
 					}
 				}

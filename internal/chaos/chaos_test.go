@@ -182,8 +182,8 @@ func (r *row) mergeUntilGood(ctx context.Context, t *testing.T, u *user, n int) 
 }
 
 func is500(err error) bool {
-	var answer *courier.ServerError
-	return errors.As(err, &answer) && answer.StatusCode == http.StatusInternalServerError
+	var response *courier.ServerError
+	return errors.As(err, &response) && response.StatusCode == http.StatusInternalServerError
 }
 
 // mergeAll sends all users' updates in turn.
@@ -285,12 +285,12 @@ func (r *row) check(t *testing.T) {
 	}
 	// An update may overtake another only if the client gave up on an attempt, and
 	// never if there is a key.
-	most = r.client.unanswered
+	most = r.client.withoutResponse
 	if r.by == byKey {
 		most = 0
 	}
 	if late := r.server.late(); late > most {
-		t.Errorf("%d updates were carried out after a later one of the same user, with %d attempts without a response", late, r.client.unanswered)
+		t.Errorf("%d updates were carried out after a later one of the same user, with %d attempts without a response", late, r.client.withoutResponse)
 	}
 }
 

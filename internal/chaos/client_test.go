@@ -70,10 +70,10 @@ type client struct {
 	*courier.Client
 	users map[string]*user
 
-	mu         sync.Mutex
-	attempts   int
-	unanswered int
-	failed     map[string]int
+	mu              sync.Mutex
+	attempts        int
+	withoutResponse int
+	failed          map[string]int
 }
 
 // newClient returns a client. If watched, each of its requests is checked before it is
@@ -169,7 +169,7 @@ func (c *client) ends(a courier.Attempt) {
 	defer c.mu.Unlock()
 	c.attempts++
 	if a.StatusCode == 0 {
-		c.unanswered++
+		c.withoutResponse++
 	}
 	if a.Err != nil {
 		c.failed[cause(a.Err)]++
@@ -178,10 +178,10 @@ func (c *client) ends(a courier.Attempt) {
 
 // cause returns a short name for why an attempt failed.
 func cause(err error) string {
-	var answer *courier.APIError
+	var response *courier.APIError
 	switch {
-	case errors.As(err, &answer):
-		return fmt.Sprint(answer.StatusCode)
+	case errors.As(err, &response):
+		return fmt.Sprint(response.StatusCode)
 	case errors.Is(err, context.DeadlineExceeded), errors.Is(err, os.ErrDeadlineExceeded):
 		return "timeout"
 	case errors.Is(err, syscall.ECONNREFUSED):
@@ -229,14 +229,14 @@ func kind(err error) (string, bool) {
 // attemptsOf returns how many attempts a call took.
 func attemptsOf(result *courier.Result, err error) int {
 	var (
-		answer *courier.APIError
-		lost   *courier.ConnectionError
+		response *courier.APIError
+		lost     *courier.ConnectionError
 	)
 	switch {
 	case err == nil:
 		return result.Attempts
-	case errors.As(err, &answer):
-		return answer.Attempts
+	case errors.As(err, &response):
+		return response.Attempts
 	case errors.As(err, &lost):
 		return lost.Attempts
 	}

@@ -48,10 +48,10 @@ func bothWays(kind, attributes string) []string {
 func faults(http2 bool, inFlight int) []fault {
 	// Bytes until a connection is cut: enough for about five responses or requests.
 	// Over HTTP/2 the calls share one connection, and its handshake comes first.
-	answers, requests := 700, 6000
+	responses, requests := 700, 6000
 	rate, piece := 10, 128 // kB/s, bytes
 	if http2 {
-		answers, requests = 3200+100*inFlight, 8000+1000*inFlight
+		responses, requests = 3200+100*inFlight, 8000+1000*inFlight
 		rate, piece = rate*inFlight, max(piece, 16*inFlight)
 	}
 	latency := bothWays("latency", `"latency":20,"jitter":15`)
@@ -61,7 +61,7 @@ func faults(http2 bool, inFlight int) []fault {
 	slowClose := bothWays("slow_close", `"delay":100`)
 	reset := []string{toxic("reset_peer", "downstream", `"timeout":5`)}
 	silent := []string{toxic("timeout", "downstream", `"timeout":0`)}
-	cutAnswer := []string{toxic("limit_data", "downstream", fmt.Sprintf(`"bytes":%d`, answers))}
+	cutResponse := []string{toxic("limit_data", "downstream", fmt.Sprintf(`"bytes":%d`, responses))}
 	cutRequest := []string{toxic("limit_data", "upstream", fmt.Sprintf(`"bytes":%d`, requests))}
 
 	var all []string
@@ -73,17 +73,17 @@ func faults(http2 bool, inFlight int) []fault {
 		{name: "server only"},
 		{name: "latency 20 ± 15 ms", routes: []route{{1, latency}}, slows: 10 * time.Millisecond},
 		{name: "latency 0.4 ± 0.4 s on some", routes: []route{{0.3, late}}, keyed: true},
-		{name: "bandwidth 10 kB/s a call", routes: []route{{1, bandwidth}}, slows: 10 * time.Millisecond},
+		{name: "bandwidth 10 kB/s per call", routes: []route{{1, bandwidth}}, slows: 10 * time.Millisecond},
 		{name: "sliced packets", routes: []route{{1, slices}}, slows: time.Millisecond},
 		{name: "slow close", routes: []route{{1, slowClose}}},
 		{name: "reset", routes: []route{{0.3, reset}}, breaks: true},
 		{name: "silent from the start", routes: []route{{0.2, silent}}, breaks: true},
 		{name: "goes silent in use", toxicInTurn: silent[0], breaks: true, keyed: true},
-		{name: "cut in the answer", routes: []route{{1, cutAnswer}}, breaks: true},
+		{name: "cut in the response", routes: []route{{1, cutResponse}}, breaks: true},
 		{name: "cut in the request", routes: []route{{1, cutRequest}}, breaks: true},
-		{name: "down and up again", downInTurn: true, breaks: true},
+		{name: "down, then up", downInTurn: true, breaks: true},
 		{name: "all mixed", downInTurn: true, breaks: true, keyed: true, routes: []route{
-			{0.5, all}, {0.1, late}, {0.05, bandwidth}, {0.05, reset}, {0.05, silent}, {0.05, cutAnswer}, {0.05, cutRequest},
+			{0.5, all}, {0.1, late}, {0.05, bandwidth}, {0.05, reset}, {0.05, silent}, {0.05, cutResponse}, {0.05, cutRequest},
 		}},
 	}
 }

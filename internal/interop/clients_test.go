@@ -98,8 +98,8 @@ type nodeError struct {
 	Body    struct{ Type, Message string }
 }
 
-// answer is the outcome of a call of the Node client.
-type answer struct {
+// outcome is the outcome of a call of the Node client.
+type outcome struct {
 	Result json.RawMessage
 	Error  *nodeError
 	Sent   []request
@@ -126,12 +126,12 @@ func startNode(t *testing.T) *node {
 }
 
 // call calls a method of the Node client, such as "profiles.create".
-func (n *node) call(t *testing.T, operation string, args ...any) answer {
+func (n *node) call(t *testing.T, operation string, args ...any) outcome {
 	t.Helper()
 	if err := n.in.Encode(append([]any{operation}, args...)); err != nil {
 		t.Fatal(err)
 	}
-	var a answer
+	var a outcome
 	if err := json.Unmarshal([]byte(readLine(t, n.out)), &a); err != nil {
 		t.Fatal(err)
 	}
@@ -144,7 +144,7 @@ func (n *node) call(t *testing.T, operation string, args ...any) answer {
 }
 
 // result is what the call returned.
-func (a answer) result(t *testing.T) any {
+func (a outcome) result(t *testing.T) any {
 	t.Helper()
 	if a.Error != nil {
 		t.Fatalf("the Node client threw %+v", *a.Error)

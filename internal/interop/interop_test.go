@@ -86,8 +86,8 @@ func TestBothReadWhatNodeWrites(t *testing.T) {
 		t.Run(id, func(t *testing.T) {
 			write := func(want, operation string, args ...any) {
 				t.Helper()
-				answer := c.node.call(t, operation, append([]any{id}, args...)...)
-				if diff := cmp.Diff(decode(t, want), answer.result(t)); diff != "" {
+				outcome := c.node.call(t, operation, append([]any{id}, args...)...)
+				if diff := cmp.Diff(decode(t, want), outcome.result(t)); diff != "" {
 					t.Errorf("response to %s (-want +got):\n%s", operation, diff)
 				}
 			}
@@ -255,9 +255,9 @@ func TestIdempotencyKey(t *testing.T) {
 
 	header := object(`{"headers": {"Idempotency-Key": "k"}}`)
 	for _, name := range []string{"first", "second"} {
-		answer := c.node.call(t, "profiles.create", "header",
+		outcome := c.node.call(t, "profiles.create", "header",
 			map[string]any{"profile": map[string]string{"name": name}}, header)
-		if diff := cmp.Diff(decode(t, success), answer.result(t)); diff != "" {
+		if diff := cmp.Diff(decode(t, success), outcome.result(t)); diff != "" {
 			t.Errorf("response to the %s merge (-want +got):\n%s", name, diff)
 		}
 	}
@@ -294,9 +294,9 @@ func TestNumbers(t *testing.T) {
 func TestUnusableUserIDs(t *testing.T) {
 	c := start(t)
 	for id, sent := range map[string]int{".": 0, "..": 0, "": 1} {
-		answer := c.node.call(t, "profiles.retrieve", id)
-		if answer.Error == nil || len(answer.Sent) != sent {
-			t.Errorf("user id %q: Node's error is %v after %d requests, want one after %d", id, answer.Error, len(answer.Sent), sent)
+		outcome := c.node.call(t, "profiles.retrieve", id)
+		if outcome.Error == nil || len(outcome.Sent) != sent {
+			t.Errorf("user id %q: Node's error is %v after %d requests, want one after %d", id, outcome.Error, len(outcome.Sent), sent)
 		}
 		var refused *courier.ValidationError
 		if _, err := c.client.Profiles.Get(t.Context(), id); !errors.As(err, &refused) {
