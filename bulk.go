@@ -94,11 +94,11 @@ type Outcome struct {
 // out halves that number, and each full round of other responses raises it by one.
 //
 // An attempt that timed out can still reach Courier after a later update of the same
-// user. If the attempt was retried, [WithIdempotencyKeys] prevents that.
+// user. If it was retried, [WithIdempotencyKeys] keeps it from taking effect.
 //
 // MergeAll pulls updates on a goroutine of its own and buffers at most 16 times the
-// concurrency, or 16 MiB of requests and the last one pulled. A profile is serialized
-// before the next one is pulled, so updates may reuse its maps.
+// concurrency, and no more than 16 MiB of requests plus the last one pulled. A profile
+// is serialized before the next one is pulled, so updates may reuse its maps.
 //
 // An invalid update is an outcome with a [*ValidationError], and the others
 // continue. A nil ctx or an invalid option is the *ValidationError of every outcome,
@@ -108,15 +108,15 @@ type Outcome struct {
 // each within [WithTimeout]. No goroutine is left behind:
 //
 //   - ctx ends: attempts in flight are canceled, and nothing more is pulled, sent or
-//     retried. Every update that was pulled has an outcome, which wraps ctx.Err, and
-//     [ErrNotSent] if it was not sent. Check ctx.Err after the loop, because the rest
-//     of the input has no outcomes.
+//     retried. Every update that was pulled has an outcome. If it was not sent, its
+//     error wraps ctx.Err and [ErrNotSent]; if its attempt was canceled, ctx.Err. Check
+//     ctx.Err after the loop, because the rest of the input has no outcomes.
 //   - An [*AuthenticationError] or [*PermissionError]: nothing more is pulled, sent or
-//     retried. Every update that was pulled has an outcome, which wraps this error and
-//     ErrNotSent if it was not sent.
+//     retried. Every update that was pulled has an outcome. If it was not sent, its
+//     error wraps this one and ErrNotSent.
 //   - The loop is left by break, return or a panic: nothing more is pulled, sent or
-//     retried, and the outcomes of attempts in flight are lost. To get them, cancel ctx
-//     and let the loop finish.
+//     retried, and the outcomes of attempts in flight are lost. To stop with an outcome
+//     for every update that was pulled, cancel ctx and let the loop finish.
 //   - updates panics: what was pulled is sent and its outcomes are yielded, then the
 //     loop panics with the same value.
 //   - A rate limiter, observer or transport panics: nothing more is pulled, sent or

@@ -29,7 +29,7 @@ const userAgent = "courier-profiles-go/" + Version
 
 // Client is a client of the Courier Profiles API. It is immutable and safe for
 // concurrent use: create one with [NewClient] and share it. The zero value is not usable.
-// A call leaves no goroutine behind, except those of net/http for idle connections.
+// A call leaves no goroutine behind, except net/http's own, for its connections.
 type Client struct {
 	// Profiles has the operations on profiles.
 	Profiles *ProfilesService
@@ -126,8 +126,8 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 // pool (tracing), to configure it (TLS, proxy), or to share it between clients.
 //
 // Without a base, the pool uses the proxy of the environment
-// ([http.ProxyFromEnvironment]); a base needs that in its own Proxy. It has room for hundreds of idle connections, and speaks
-// HTTP/2. It opens one HTTP/2 connection for calls that start together, and closes HTTP/2
+// ([http.ProxyFromEnvironment]); with a base, set its Proxy. The pool has room for
+// hundreds of idle connections, and speaks HTTP/2. It opens one HTTP/2 connection for calls that start together, and closes HTTP/2
 // connections that do not respond to pings, within 5 s. Other settings of base are kept;
 // only if it leaves MaxIdleConnsPerHost at 0 are both limits of idle connections raised.
 func NewTransport(base *http.Transport) http.RoundTripper { return transport.NewPool(base) }

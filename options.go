@@ -109,7 +109,8 @@ func WithMaxRetries(retries int) Option {
 
 // WithRetryWait sets the bounds of the wait before a retry: exponential backoff with full
 // jitter above min. Wait n (1, 2, …) is drawn evenly from min to the smaller of max and
-// min × 2ⁿ. If min is 0, there is no wait. The defaults are 0.5 s and 8 s.
+// min × 2ⁿ. If min is 0, only a Retry-After makes a call wait. The defaults are 0.5 s
+// and 8 s.
 func WithRetryWait(min, max time.Duration) Option {
 	return func(c *config) error {
 		c.transport.MinWait, c.transport.MaxWait = min, max

@@ -65,9 +65,9 @@ func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Pr
 }
 
 // Patch applies ops to the user's profile in order, all or none, and creates a profile if
-// there is none (PATCH /profiles/{user_id}, JSON Patch, RFC 6902). Without ops,
-// nothing in it changes. If Courier cannot apply one, such as a [PatchTest] that fails, the error is an
-// [*InvalidRequestError]. The other errors are those of [ProfilesService.Merge].
+// there is none (PATCH /profiles/{user_id}, JSON Patch, RFC 6902). Without ops, an
+// existing profile stays as it is. If Courier cannot apply one, such as a [PatchTest] that
+// fails, the error is an [*InvalidRequestError]. The other errors are those of [ProfilesService.Merge].
 //
 // A patch may have a different effect when applied twice, so it is retried only if
 // Courier cannot have acted on it: after 429 and 503, and if no connection could be

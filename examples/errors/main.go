@@ -20,7 +20,7 @@ func main() {
 }
 
 // handle says what a service does with the error of a call.
-func handle(err error) string {
+func handle(ctx context.Context, err error) string {
 	var (
 		validation *courier.ValidationError
 		refused    *courier.InvalidRequestError
@@ -38,7 +38,7 @@ func handle(err error) string {
 	switch {
 	case err == nil:
 		return "done"
-	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
 		return "the context ended: retry later, from a queue"
 	case errors.As(err, &validation):
 		return "a bug in our code, nothing was sent: fix " + validation.Field
@@ -57,7 +57,7 @@ func handle(err error) string {
 	case errors.As(err, &rateLimit):
 		return fmt.Sprint("too many requests: retry in ", rateLimit.RetryAfter)
 	case errors.As(err, &server):
-		return fmt.Sprint("Courier failed ", server.Attempts, " times: retry later")
+		return fmt.Sprintf("Courier failed (attempts: %d): retry later", server.Attempts)
 	case errors.As(err, &other):
 		return fmt.Sprint("an undocumented status: ", other.StatusCode)
 	case errors.As(err, &unexpected):
@@ -85,17 +85,17 @@ func run(ctx context.Context) error {
 	} {
 		fake.Fail(fault)
 		_, err := client.Profiles.Merge(ctx, "user-1", profile)
-		show(err)
+		show(ctx, err)
 	}
 
 	_, err = client.Profiles.Merge(ctx, "", profile)
-	show(err)
+	show(ctx, err)
 
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
 	_, err = client.Profiles.Merge(ended, "user-1", profile)
-	show(err)
+	show(ended, err)
 	return nil
 }
 
-func show(err error) { fmt.Printf("%v\n\t→ %s\n", err, handle(err)) }
+func show(ctx context.Context, err error) { fmt.Printf("%v\n\t→ %s\n", err, handle(ctx, err)) }

@@ -67,7 +67,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	})
 	flags.StringVar(&empty, "empty", empty, "null makes empty cells remove the member (`ignore|null`)")
 	flags.IntVar(&o.concurrency, "concurrency", 16, "`number` of requests in flight")
-	flags.Float64Var(&o.rate, "rate", 0, "`number` of requests a second, at most; 0 for no limit")
+	flags.Float64Var(&o.rate, "rate", 0, "`number` of requests per second, at most; 0 for no limit")
 	flags.StringVar(&o.encoding, "encoding", "", "`name` of an encoding such as windows-1252, if not UTF-8 or UTF-16")
 	flags.StringVar(&o.rejects, "rejects", "", "`file` for rejected rows")
 	flags.StringVar(&o.checkpoint, "checkpoint", "", "`file` for the progress")
@@ -98,7 +98,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	case o.concurrency < 1 || o.concurrency > 65536:
 		return o, fmt.Errorf("-concurrency is %d: use 1 to 65536", o.concurrency)
 	case o.rate < 0 || math.IsNaN(o.rate):
-		return o, fmt.Errorf("-rate is %v: use the requests a second, or 0 for no limit", o.rate)
+		return o, fmt.Errorf("-rate is %v: use the requests per second, or 0 for no limit", o.rate)
 	case o.dryRun && o.fake:
 		return o, errors.New("-dry-run sends nothing, so -fake has no effect: leave one of them out")
 	}

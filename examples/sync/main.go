@@ -119,7 +119,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	var o options
 	flags := flag.NewFlagSet("sync", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
-	flags.DurationVar(&o.overlap, "overlap", 5*time.Minute, "also read rows that changed up to this `long` before the last run: longer than any transaction that writes users, plus the difference between clocks")
+	flags.DurationVar(&o.overlap, "overlap", 5*time.Minute, "`duration`: also read rows that changed up to this long before the last run: longer than any transaction that writes users, plus the difference between clocks")
 	flags.IntVar(&o.page, "page", 500, "`number` of rows to read at a time, and to repeat at most after a crash")
 	flags.IntVar(&o.concurrency, "concurrency", 16, "`number` of requests at a time")
 	switch err := flags.Parse(args); {

@@ -10,7 +10,7 @@
 //	cd examples/worker && go build
 //	NATS_URL=nats://… COURIER_API_KEY=… ./worker -replicas 3
 //
-// Then it stops pulling, finishes what is in flight, hands back what it did not
+// On such a signal it stops pulling, finishes what is in flight, hands back what it did not
 // start, and exits with 0, all within -ack-wait. A second signal ends it at once. A
 // key that Courier does not accept ends it with 1. However it ends, no update is
 // lost.

@@ -9,8 +9,8 @@ import (
 	"text/template"
 )
 
-// The chart has a row for each scenario with two fields, and two panels of ratios
-// to the baseline: CPU and throughput. Each contender is a dot, on a line over the
+// The chart has a row for each scenario with two fields, but only one in memory, and
+// two panels of ratios to the baseline: CPU and throughput. Each contender is a dot, on a line over the
 // middle half of the rounds. Its colors are readable on white and on black, because
 // a page may show it on either.
 
@@ -46,8 +46,8 @@ type chart struct {
 }
 
 type legend struct {
-	X, Y         int
-	Name, Colour string
+	X, Y        int
+	Name, Color string
 }
 
 type chartRow struct {
@@ -72,7 +72,7 @@ type tick struct {
 
 type dot struct {
 	X, Low, High, Y float64
-	Colour          string
+	Color           string
 	Text            string // next to the dot; only for the SDK
 	Radius          float64
 }
@@ -156,7 +156,7 @@ func (r *results) panel(title string, left, bottom int, rows []measured, lane ma
 			}
 			s := m.ratio(one.name, figure)
 			d := dot{
-				X: x(s.median), Low: x(s.low), High: x(s.high), Colour: colors[at], Radius: 3.5,
+				X: x(s.median), Low: x(s.low), High: x(s.high), Color: colors[at], Radius: 3.5,
 				Y: float64(headHeight+rowHeight*i) + float64(rowHeight-laneHeight*(len(lane)-1))/2 + float64(laneHeight*place),
 			}
 			if one.name == sdkName {
