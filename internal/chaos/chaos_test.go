@@ -25,9 +25,6 @@ var (
 	seed   = flag.Uint64("seed", 1, "seed of the server's faults and of the routes of connections")
 )
 
-// longest is how long a row may take, to detect a call that hangs.
-const longest = 5 * time.Minute
-
 // row is one line of the table: a fault, and calls of one kind that meet it.
 type row struct {
 	fault
@@ -135,7 +132,7 @@ func (r *row) run(t *testing.T, seed uint64) {
 	r.client = newClient(t, r.network, r.server, r.users, r.by == byMergeAll)
 	defer r.client.CloseIdleConnections()
 
-	ctx, cancel := context.WithTimeout(t.Context(), longest)
+	ctx, cancel := context.WithTimeout(t.Context(), r.longest())
 	defer cancel()
 	if r.by == byMergeAll {
 		r.mergeAll(ctx, t)
@@ -143,7 +140,7 @@ func (r *row) run(t *testing.T, seed uint64) {
 		r.merge(ctx, t)
 	}
 	if ctx.Err() != nil {
-		t.Errorf("the calls did not end within %v", longest)
+		t.Errorf("the calls did not end within %v", r.longest())
 	}
 }
 
@@ -184,6 +181,12 @@ func (r *row) mergeUntilGood(ctx context.Context, t *testing.T, u *user, n int) 
 func is500(err error) bool {
 	var response *courier.ServerError
 	return errors.As(err, &response) && response.StatusCode == http.StatusInternalServerError
+}
+
+// longest is how long the row may take, to detect a call that hangs. While all attempts
+// time out, MergeAll has no more than one update in flight.
+func (r *row) longest() time.Duration {
+	return 2*time.Minute + time.Duration(r.updates*len(r.users))*attemptTimeout
 }
 
 // mergeAll sends all users' updates in turn.
