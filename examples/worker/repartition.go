@@ -68,7 +68,11 @@ func (q *queue) leftovers(ctx context.Context) (map[int]bool, error) {
 	// An update that the stream received just before the change may still be on
 	// its way into storage. What the stream receives later is stored later, so
 	// after this message there is no such update.
-	if _, err := q.js.Publish(ctx, q.current.fence(), nil); err != nil {
+	_, err := q.js.Publish(ctx, q.current.fence(), nil)
+	if errors.Is(err, jetstream.ErrNoStreamResponse) { // since q was read
+		err = errChanged
+	}
+	if err != nil {
 		return nil, fmt.Errorf("stream %s: %w", streamName, err)
 	}
 	if err := q.stream.Purge(ctx, jetstream.WithPurgeSubject(q.current.fence())); err != nil {

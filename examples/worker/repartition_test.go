@@ -262,6 +262,18 @@ func TestDeletedConsumer(t *testing.T) {
 	stop()
 }
 
+// A worker that starts may have read the partitions just before they were changed.
+func TestLeftoversOfAnOldLayout(t *testing.T) {
+	t.Parallel()
+	_, js := newNATS(t)
+	newStreams(t, js, 4)
+	old := mustRepartition(t, js, 8)
+	mustRepartition(t, js, 16)
+	if _, err := old.leftovers(stuckContext(t)); !errors.Is(err, errChanged) {
+		t.Errorf("error %v, want %v", err, errChanged)
+	}
+}
+
 func TestHandover(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
