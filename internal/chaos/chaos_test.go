@@ -21,7 +21,7 @@ import (
 )
 
 var (
-	merges = flag.Int("merges", 5000, "number of merges in all rows together")
+	merges = flag.Int("merges", 2000, "number of merges in all rows together")
 	seed   = flag.Uint64("seed", 1, "seed of the server's faults and of the routes of connections")
 )
 

@@ -5,6 +5,6 @@
 //	go test -C internal/chaos .
 //	go test -C internal/chaos . -v -count 1 -timeout 30m -merges 100000 -seed 1
 //
-// The first makes 5,000 merges, and is what CI runs. The second is the long run
+// The first makes 2,000 merges, and is what CI runs. The second is the long run
 // whose output is in RESULTS.md, which also explains the columns.
 package chaos
