@@ -300,7 +300,7 @@ func TestWithTimeout(t *testing.T) {
 		want       time.Duration // of an attempt
 	}{
 		{"default", 0, nil, 30 * second},
-		{"own", 0, []courier.Option{with(time.Hour)}, time.Hour},
+		{"own, http.Client longer", 2 * time.Hour, []courier.Option{with(time.Hour)}, time.Hour},
 		{"the last counts", 0, []courier.Option{with(7 * second), with(3 * second)}, 3 * second},
 		{"http.Client shorter", 2 * second, []courier.Option{with(5 * second)}, 2 * second},
 		{"http.Client alone", 3 * second, []courier.Option{with(0)}, 3 * second},
