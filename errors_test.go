@@ -218,11 +218,11 @@ func TestConnectionErrorText(t *testing.T) {
 		{errors.New("oauth2: cannot fetch token: 401 Unauthorized\nResponse: {\"error\":\"invalid_client\"}"), `oauth2: cannot fetch token: 401 Unauthorized Response: {"error":"invalid_client"}`},
 		{errors.New("line one\r\n\x00\x1b[31mline\u202etwo"), "line one [31mline two"},
 		{errors.New(strings.Repeat("é", 501)), strings.Repeat("é", 500) + "…"},
+		{errors.New(strings.Repeat("é", 499) + "\xff"), strings.Repeat("é", 499) + "\uFFFD"},
 	} {
 		err := mergeError(t, respondingClient(t, failingWith(test.cause), courier.WithMaxRetries(0)))
 		wantTypes(t, err, "*courier.ConnectionError")
-		var failed *courier.ConnectionError
-		if !errors.As(err, &failed) || failed.Operation != "merge profile" || failed.Attempts != 1 || !errors.Is(err, test.cause) {
+		if failed, ok := errors.AsType[*courier.ConnectionError](err); !ok || failed.Operation != "merge profile" || failed.Attempts != 1 || !errors.Is(err, test.cause) {
 			t.Errorf("error is %#v, want a *ConnectionError that wraps %v", err, test.cause)
 		}
 		if want := "courier: merge profile: no response after 1 attempt: " + test.want; err.Error() != want {

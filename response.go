@@ -131,7 +131,7 @@ func bodyKind(header http.Header, body []byte) string {
 // oneLine returns text as one line of printable characters, cut to limit characters.
 func oneLine(text string, limit int) string {
 	text = text[:min(len(text), 64*limit)] // a body can hold a megabyte of it
-	words := strings.FieldsFunc(strings.ToValidUTF8(text, "\uFFFD"), func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) })
+	words := strings.FieldsFunc(text, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) })
 	line := []rune(strings.Join(words, " "))
 	if len(line) > limit {
 		return string(line[:limit]) + "…"
