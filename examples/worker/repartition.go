@@ -69,7 +69,7 @@ func (q *queue) leftovers(ctx context.Context) (map[int]bool, error) {
 	// its way into storage. What the stream receives later is stored later, so
 	// after this message there is no such update.
 	_, err := q.js.Publish(ctx, q.current.fence(), nil)
-	if errors.Is(err, jetstream.ErrNoStreamResponse) { // since q was read
+	if errors.Is(err, jetstream.ErrNoStreamResponse) { // the partitions were changed after q was read
 		err = errChanged
 	}
 	if err != nil {
