@@ -40,6 +40,21 @@ type AWSSNS struct {
 	Extra     map[string]any `json:",embed"`
 }
 
+// ChatAPI addresses a phone number or a chat of Chat API: set one of the two. For its own
+// JSON encoding, see [Address].
+type ChatAPI struct {
+	PhoneNumber Field[string]  `json:"phone_number,omitzero"`
+	ChatID      Field[string]  `json:"chat_id,omitzero"`
+	Extra       map[string]any `json:",embed"`
+}
+
+// CourierChannel is the key "courier": a channel of Courier itself, which Courier's template
+// for user imports calls courier.channel. For its own JSON encoding, see [Address].
+type CourierChannel struct {
+	Channel Field[string]  `json:"channel,omitzero"`
+	Extra   map[string]any `json:",embed"`
+}
+
 // Discord addresses either a channel or a user: set one of the two. For its own JSON
 // encoding, see [Address].
 type Discord struct {
@@ -93,14 +108,26 @@ type MSTeams struct {
 
 // PagerDuty addresses a service of PagerDuty. For its own JSON encoding, see [Address].
 type PagerDuty struct {
-	RoutingKey Field[string]  `json:"routing_key,omitzero"` // a secret
-	Extra      map[string]any `json:",embed"`
+	RoutingKey  Field[string]  `json:"routing_key,omitzero"` // a secret
+	EventAction Field[string]  `json:"event_action,omitzero"`
+	Severity    Field[string]  `json:"severity,omitzero"`
+	Source      Field[string]  `json:"source,omitzero"`
+	Extra       map[string]any `json:",embed"`
 }
 
 // Pusher addresses a channel of Pusher. For its own JSON encoding, see [Address].
 type Pusher struct {
 	Channel Field[string]  `json:"channel,omitzero"`
 	Extra   map[string]any `json:",embed"`
+}
+
+// PusherBeams addresses interests or users of Pusher Beams: set one of the two. For its own
+// JSON encoding, see [Address].
+type PusherBeams struct {
+	Interests Field[[]string] `json:"interests,omitzero"`
+	UserIDs   Field[[]string] `json:"userIds,omitzero"`
+	Mode      Field[string]   `json:"mode,omitzero"`
+	Extra     map[string]any  `json:",embed"`
 }
 
 // Slack addresses a user or a channel of Slack. Set either AccessToken with one of
@@ -121,6 +148,29 @@ type SlackIncomingWebhook struct {
 	Extra map[string]any `json:",embed"`
 }
 
+// SplunkOnCall addresses a target of Splunk On-Call. For its own JSON encoding, see
+// [Address].
+type SplunkOnCall struct {
+	Target Field[SplunkOnCallTarget] `json:"target,omitzero"`
+	Extra  map[string]any            `json:",embed"`
+}
+
+// SplunkOnCallTarget is the recipient of a [SplunkOnCall] message.
+type SplunkOnCallTarget struct {
+	Type  Field[string]  `json:"type,omitzero"`
+	Slug  Field[string]  `json:"slug,omitzero"`
+	Extra map[string]any `json:",embed"`
+}
+
+// StreamChat addresses a channel or a message of Stream Chat. Set ChannelType with one of
+// ChannelID and MessageID. For its own JSON encoding, see [Address].
+type StreamChat struct {
+	ChannelType Field[string]  `json:"channelType,omitzero"`
+	ChannelID   Field[string]  `json:"channelId,omitzero"`
+	MessageID   Field[string]  `json:"messageId,omitzero"`
+	Extra       map[string]any `json:",embed"`
+}
+
 // Viber addresses a user of Viber. For its own JSON encoding, see [Address].
 type Viber struct {
 	Receiver Field[string]  `json:"receiver,omitzero"`
@@ -130,10 +180,10 @@ type Viber struct {
 // Webhook makes Courier call a URL of yours. For its own JSON encoding, see [Address].
 type Webhook struct {
 	URL            Field[string]                `json:"url,omitzero"`
-	Method         Field[string]                `json:"method,omitzero"` // POST, PUT, or GET: Courier's documents differ on the last two
+	Method         Field[string]                `json:"method,omitzero"` // POST or PUT
 	Headers        Field[map[string]string]     `json:"headers,omitzero"`
 	Authentication Field[WebhookAuthentication] `json:"authentication,omitzero"`
-	Profile        Field[string]                `json:"profile,omitzero"` // how much of the profile is sent: limited or expanded
+	Profile        Field[string]                `json:"profile,omitzero"` // limited or expanded
 	Extra          map[string]any               `json:",embed"`
 }
 
@@ -146,25 +196,16 @@ type WebhookAuthentication struct {
 	Extra    map[string]any `json:",embed"`
 }
 
-// Tokens is one device token or several. Courier accepts a string, an array of strings,
-// and for Expo an array of {"token": …} objects; Tokens keeps the form in which it was
-// created or read. Anything else, such as an array that mixes the two, is a
-// [Field.Mismatch].
+// Tokens is one device token or several. Courier accepts a string and an array of strings;
+// Tokens keeps the form in which it was created or read. Anything else, such as the array
+// of {"token": …} objects of older Expo profiles, is a [Field.Mismatch].
 type Tokens struct {
-	list []string
-	form tokensForm
+	list   []string
+	single bool // written as a string
 }
 
-type tokensForm uint8
-
-const (
-	formList tokensForm = iota
-	formString
-	formObjects
-)
-
 // Token returns one device token, written as a string.
-func Token(token string) Tokens { return Tokens{list: []string{token}, form: formString} }
+func Token(token string) Tokens { return Tokens{list: []string{token}, single: true} }
 
 // TokenList returns any number of device tokens, written as an array of strings.
 func TokenList(tokens ...string) Tokens { return Tokens{list: slices.Clone(tokens)} }
@@ -172,28 +213,16 @@ func TokenList(tokens ...string) Tokens { return Tokens{list: slices.Clone(token
 // All returns the device tokens, in whatever form they are written.
 func (t Tokens) All() []string { return slices.Clone(t.list) }
 
-// tokenObject is the form of older Expo profiles.
-type tokenObject struct {
-	Token Field[string] `json:"token"`
-}
-
 // MarshalJSON writes the tokens in their form.
 func (t Tokens) MarshalJSON() ([]byte, error) { return encode(&t) }
 
-// UnmarshalJSON reads a string, an array of strings, or an array of {"token": …} objects.
+// UnmarshalJSON reads a string or an array of strings.
 func (t *Tokens) UnmarshalJSON(text []byte) error { return decode(text, t) }
 
 // MarshalJSONTo is [Tokens.MarshalJSON] for encoding/json/v2.
 func (t Tokens) MarshalJSONTo(enc *jsontext.Encoder) error {
-	switch t.form {
-	case formString:
+	if t.single {
 		return encodeTo(enc, &t.list[0])
-	case formObjects:
-		objects := make([]tokenObject, len(t.list))
-		for i, token := range t.list {
-			objects[i].Token = Set(token)
-		}
-		return encodeTo(enc, objects)
 	}
 	return encodeTo(enc, &t.list)
 }
@@ -210,19 +239,32 @@ func (t *Tokens) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 		*t = Token(token)
 		return nil
 	}
-	if json.Unmarshal(raw, &t.list, reading) == nil {
-		return nil
-	}
-	*t = Tokens{form: formObjects}
-	var objects []tokenObject
-	// A member that Tokens cannot keep makes it a mismatch, which keeps all of it.
-	err = json.Unmarshal(raw, &objects, reading, json.RejectUnknownMembers(true))
-	for _, object := range objects {
-		token, ok := object.Token.Get()
-		if !ok {
-			return errType
-		}
-		t.list = append(t.list, token)
-	}
-	return err
+	return json.Unmarshal(raw, &t.list, reading)
 }
+
+// The types that hold device tokens or credentials print as "[redacted]", and so does a Field
+// of them. What json.Marshal writes is complete.
+
+// String returns "[redacted]".
+func (Tokens) String() string { return redacted }
+
+// String returns "[redacted]".
+func (APN) String() string { return redacted }
+
+// String returns "[redacted]".
+func (Expo) String() string { return redacted }
+
+// String returns "[redacted]".
+func (PagerDuty) String() string { return redacted }
+
+// String returns "[redacted]".
+func (Slack) String() string { return redacted }
+
+// String returns "[redacted]".
+func (SlackIncomingWebhook) String() string { return redacted }
+
+// String returns "[redacted]".
+func (Webhook) String() string { return redacted }
+
+// String returns "[redacted]".
+func (WebhookAuthentication) String() string { return redacted }

@@ -3,15 +3,12 @@ package courier
 import (
 	"context"
 	"errors"
-	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
-	"strconv"
 	"strings"
-	"time"
-	"unicode/utf8"
 
 	"github.com/courier-profiles/courier-go/internal/transport"
 )
@@ -22,7 +19,7 @@ const (
 	// EUBaseURL is the base URL of the same API for workspaces in the EU.
 	EUBaseURL = "https://api.eu.courier.com"
 	// Version is the version of this package.
-	Version = "0.2.0"
+	Version = "0.3.0"
 )
 
 const userAgent = "courier-profiles-go/" + Version
@@ -40,7 +37,7 @@ type Client struct {
 	log       logFunc
 	observer  func(context.Context, Attempt)
 	apiKey    func() string
-	newHeader func() http.Header
+	header    func(body bool) http.Header // shared by calls; each attempt has a copy
 	transport *transport.Transport
 }
 
@@ -69,32 +66,45 @@ func NewClient(apiKey string, opts ...Option) (*Client, error) {
 		log:       config.log,
 		observer:  config.observer,
 		apiKey:    func() string { return apiKey },
-		newHeader: headerFunc(apiKey, config.userAgent),
-		transport: newTransport(config),
+		header:    headerFunc(apiKey, config.userAgent),
+		transport: transport.New(transportConfig(config)),
 	}
 	client.Profiles = &ProfilesService{client: client, Lists: &ListsService{client: client}}
 	return client, nil
 }
 
-func newTransport(config *config) *transport.Transport {
-	t := &config.transport
-	if config.httpClient == nil {
-		t.Base = transport.NewPool(nil)
+func transportConfig(config *config) transport.Config {
+	t := config.transport
+	httpClient := config.httpClient
+	if httpClient == nil {
+		pool := transport.NewPool()
+		t.Base = func() http.RoundTripper { return pool }
 		return t
 	}
-	t.Base = config.httpClient.Transport
-	if timeout := config.httpClient.Timeout; timeout > 0 && (t.Timeout == 0 || timeout < t.Timeout) {
+	// Looked up for each attempt, because mocks are activated on a client in use.
+	t.Base = func() http.RoundTripper { return httpClient.Transport }
+	timeout := httpClient.Timeout
+	if timeout > 0 && (t.Timeout == 0 || timeout < t.Timeout) {
 		t.Timeout = timeout
 	}
 	return t
 }
 
-// headerFunc returns a func that makes the header of a request. The requests share the
-// values; each attempt has a copy.
-func headerFunc(apiKey, userAgent string) func() http.Header {
-	accept, authorization, agent := []string{"application/json"}, []string{"Bearer " + apiKey}, []string{userAgent}
-	return func() http.Header {
-		return http.Header{"Accept": accept, "Authorization": authorization, "User-Agent": agent}
+// headerFunc returns a func that returns the header of requests with or without a body.
+func headerFunc(apiKey, userAgent string) func(body bool) http.Header {
+	json := []string{"application/json"}
+	read := http.Header{
+		"Accept":        json,
+		"Authorization": {"Bearer " + apiKey},
+		"User-Agent":    {userAgent},
+	}
+	write := maps.Clone(read)
+	write["Content-Type"] = json
+	return func(body bool) http.Header {
+		if body {
+			return write
+		}
+		return read
 	}
 }
 
@@ -107,7 +117,8 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 		name, key = "COURIER_AUTH_TOKEN", os.Getenv("COURIER_AUTH_TOKEN")
 	}
 	if key == "" {
-		return nil, invalid("COURIER_API_KEY", "neither COURIER_API_KEY nor COURIER_AUTH_TOKEN is set: set one to the API key of your Courier workspace")
+		return nil, invalid("COURIER_API_KEY", "neither COURIER_API_KEY nor COURIER_AUTH_TOKEN "+
+			"is set: set one to the API key of your Courier workspace")
 	}
 	if err := checkAPIKey(name, key); err != nil {
 		return nil, err
@@ -121,22 +132,19 @@ func NewClientFromEnv(opts ...Option) (*Client, error) {
 	return NewClient(key, append([]Option{fromEnv}, opts...)...)
 }
 
-// NewTransport returns the connection pool that a client has by default, based on a clone
-// of base; nil is the default configuration. Use it with [WithHTTPClient] to wrap the
-// pool (tracing), to configure it (TLS, proxy), or to share it between clients.
+// NewTransport returns a new connection pool with the settings that a client has by
+// default. Change its fields (TLSClientConfig, Proxy) before its first use, wrap it
+// (tracing), or share it between clients, and pass it to [WithHTTPClient].
 //
-// Without a base, the pool uses the proxy of the environment
-// ([http.ProxyFromEnvironment]); with a base, set its Proxy. The pool has room for
-// hundreds of idle connections, and speaks HTTP/2. It opens one HTTP/2 connection for calls that start together, and closes HTTP/2
-// connections that do not respond to pings, within 5 s. Other settings of base are kept;
-// only if it leaves MaxIdleConnsPerHost at 0 are both limits of idle connections raised.
-func NewTransport(base *http.Transport) http.RoundTripper { return transport.NewPool(base) }
+// It keeps up to 1,024 idle connections per host for 90 s, and uses the proxy of the
+// environment ([http.ProxyFromEnvironment]) and HTTP/2 where the server speaks it. Dialing
+// and the TLS handshake may take 10 s each. An HTTP/2 connection that is silent for 3 s is
+// sent a ping, and closed 2 s later without a response.
+func NewTransport() *http.Transport { return transport.NewPool() }
 
 // CloseIdleConnections closes the connections of the client's pool that no call is
 // using. With [WithHTTPClient] it does so if the Transport has a method of that name.
-func (client *Client) CloseIdleConnections() {
-	(&http.Client{Transport: client.transport.Base}).CloseIdleConnections()
-}
+func (client *Client) CloseIdleConnections() { client.transport.CloseIdleConnections() }
 
 // operation is what all calls of one method have in common.
 type operation struct {
@@ -156,20 +164,22 @@ type call struct {
 	body   []byte // nil for none
 
 	// For bulk work; see transport.Request.
-	attemptContext context.Context
-	before         func(context.Context) error
-	after          func(transport.Attempt)
+	before func(context.Context) error
+	after  func(*transport.Exchange)
 }
 
-// result is what a success is read into.
-type result interface {
-	read(body []byte) error
+// resultReader is what a success is read into.
+type resultReader interface {
+	// read reads the body of a response, which begins with no BOM.
+	read(x *transport.Exchange, body []byte) error
 	response() *Response
 }
 
 // do executes a call: it sends the request, retries it as needed, and reads the response
 // into result or maps it to an error.
-func (client *Client) do(ctx context.Context, c *call, result result, opts []RequestOption) error {
+func (client *Client) do(
+	ctx context.Context, c *call, result resultReader, opts []RequestOption,
+) error {
 	if ctx == nil {
 		return invalid("ctx", nilContext)
 	}
@@ -177,35 +187,33 @@ func (client *Client) do(ctx context.Context, c *call, result result, opts []Req
 	if err != nil {
 		return err
 	}
-	if client.log != nil || client.observer != nil {
-		req.Reused = client.observer != nil
-		req.After = func(made transport.Attempt) {
-			client.report(ctx, c, req, &made)
-			if c.after != nil {
-				c.after(made)
-			}
+	var outcome error // of the last attempt: the observer and the caller get the same
+	req.After = func(x *transport.Exchange) {
+		outcome = client.readOutcome(c, req.URL, x, result)
+		client.report(ctx, c, x, outcome)
+		if c.after != nil {
+			c.after(x)
 		}
 	}
-	resp := client.transport.Do(ctx, req)
-	if err := client.failure(c, req, &resp); err != nil {
-		return err
+	last := client.transport.Do(ctx, req)
+	switch {
+	case last.Number == 0:
+		text := client.redact(last.Ended.Error(), c, req.URL)
+		return &notSentError{operation: c.op.name, cause: last.Ended, text: text}
+	case outcome != nil && last.Ended != nil && !errors.Is(outcome, last.Ended):
+		text := client.redact(last.Ended.Error(), c, req.URL)
+		return &interruptedError{attempt: outcome, ended: last.Ended, text: text}
 	}
-	*result.response() = newResponse(&resp)
-	if resp.TooLong {
-		err = errTooLong
-	} else {
-		err = result.read(trimBOM(resp.Body))
-	}
-	if err != nil {
-		return &UnexpectedResponseError{Operation: c.op.name, StatusCode: resp.Status, Header: resp.Header, Body: resp.Body, Err: err}
-	}
-	return nil
+	return outcome
 }
 
 // write executes a call whose response is a Result.
-func (client *Client) write(ctx context.Context, op *operation, userID string, body []byte, opts []RequestOption) (*Result, error) {
+func (client *Client) write(
+	ctx context.Context, op *operation, userID string, body []byte, opts []RequestOption,
+) (*Result, error) {
 	result := new(Result)
-	if err := client.do(ctx, &call{op: op, userID: userID, body: body}, result, opts); err != nil {
+	err := client.do(ctx, &call{op: op, userID: userID, body: body}, result, opts)
+	if err != nil {
 		return nil, err
 	}
 	return result, nil
@@ -216,23 +224,24 @@ func (client *Client) newRequest(c *call, opts []RequestOption) (*transport.Requ
 	if err := checkUserID(c.userID); err != nil {
 		return nil, err
 	}
-	header := client.newHeader()
-	if c.body != nil {
-		header["Content-Type"] = header["Accept"]
-	}
-	policy, err := applyOptions(c.op, header, opts)
-	if err != nil {
-		return nil, err
+	header, policy := client.header(c.body != nil), c.op.policy
+	if len(opts) > 0 {
+		config := requestConfig{header: maps.Clone(header)}
+		if err := config.apply(c.op, opts); err != nil {
+			return nil, err
+		}
+		header = config.header
+		if config.key != "" {
+			policy = transport.IdempotentWithKey
+		}
 	}
 	return &transport.Request{
-		Method:         c.op.method,
-		URL:            client.urlOf(c),
-		Header:         header,
-		Body:           c.body,
-		Policy:         policy,
-		AttemptContext: c.attemptContext,
-		Before:         c.before,
-		After:          c.after,
+		Method: c.op.method,
+		URL:    client.resource(c),
+		Header: header,
+		Body:   c.body,
+		Policy: policy,
+		Before: c.before,
 	}, nil
 }
 
@@ -241,14 +250,17 @@ func checkUserID(userID string) error {
 	case "":
 		return invalid("userID", "the user ID is empty: pass the ID of a user")
 	case ".", "..":
-		return invalid("userID", "the user IDs . and .. cannot be sent, because in a path they mean another resource: use another ID")
+		return invalid("userID", "the user IDs . and .. cannot be sent, because in a path "+
+			"they mean another resource: use another ID")
 	}
 	return nil
 }
 
-func (client *Client) urlOf(c *call) *url.URL {
+// resource returns the URL of a call.
+func (client *Client) resource(c *call) *url.URL {
 	u := *client.base
-	if segment := escapeSegment(c.userID); segment != c.userID || u.RawPath != "" {
+	segment := escapeSegment(c.userID)
+	if segment != c.userID || u.RawPath != "" {
 		u.RawPath = u.EscapedPath() + "/profiles/" + segment + c.op.suffix
 	}
 	u.Path += "/profiles/" + c.userID + c.op.suffix
@@ -262,72 +274,65 @@ func escapeSegment(segment string) string {
 	return strings.ReplaceAll(url.QueryEscape(segment), "+", "%20")
 }
 
-// failure returns the error for a response, or nil for a 2xx.
-func (client *Client) failure(c *call, req *transport.Request, resp *transport.Response) error {
-	switch {
-	case resp.Attempts == 0:
-		return &notSentError{operation: c.op.name, cause: resp.Ended, text: client.redact(resp.Ended, c, req.URL)}
-	case resp.Err != nil:
-		err := resp.Err
-		if resp.Ended != nil && !errors.Is(err, resp.Ended) {
-			err = fmt.Errorf("%w; %w", err, resp.Ended)
-		}
-		return &ConnectionError{Operation: c.op.name, Attempts: resp.Attempts, Err: err, text: client.redact(err, c, req.URL)}
-	case resp.Status/100 == 2:
-		return nil
-	}
-	return newAPIError(c.op.name, resp, client.redact(resp.Ended, c, req.URL))
-}
-
-// redact returns the text of err, from any source, without URL, user ID, and API key. A
-// short user ID can be part of any word, and is only redacted in a path.
-func (client *Client) redact(err error, c *call, u *url.URL) string {
-	if err == nil {
-		return ""
-	}
-	secrets := []string{u.String(), u.RequestURI(), u.EscapedPath(), u.Path, client.apiKey()}
-	for _, id := range spellings(c.userID) {
-		secrets = append(secrets, "/profiles/"+id+c.op.suffix)
-		if utf8.RuneCountInString(c.userID) >= 4 {
-			secrets = append(secrets, id)
+// readOutcome reads a success into result, or returns the error for the attempt.
+func (client *Client) readOutcome(
+	c *call, u *url.URL, x *transport.Exchange, result resultReader,
+) error {
+	if x.Err != nil {
+		return &ConnectionError{
+			Operation: c.op.name,
+			Attempts:  x.Number,
+			Err:       x.Err,
+			text:      client.describeFailure(x.Err, c, u),
+			retry:     x.Retryable,
 		}
 	}
-	var pairs []string
-	for _, secret := range secrets {
-		pairs = append(pairs, secret, redacted)
+	if x.Status/100 != 2 {
+		return newAPIError(c.op.name, x)
 	}
-	return strings.NewReplacer(pairs...).Replace(err.Error())
-}
-
-// spellings returns the forms in which text can appear in an error. The unchanged text
-// comes last, because another form can begin with it.
-func spellings(text string) []string {
-	quoted, ascii := strconv.Quote(text), strconv.QuoteToASCII(text)
-	return []string{
-		escapeSegment(text), strings.ToLower(escapeSegment(text)), url.PathEscape(text), url.QueryEscape(text), (&url.URL{Path: text}).EscapedPath(),
-		quoted[1 : len(quoted)-1], ascii[1 : len(ascii)-1], text,
+	*result.response() = newResponse(x)
+	var err error = errTooLong
+	if !x.TooLong {
+		err = result.read(x, trimBOM(x.Body))
 	}
+	if err != nil {
+		return &UnexpectedResponseError{
+			Operation:  c.op.name,
+			StatusCode: x.Status,
+			Header:     x.Header,
+			Body:       x.Body,
+			Err:        err,
+		}
+	}
+	return nil
 }
 
 // report passes an attempt to the observer and the logger.
-func (client *Client) report(ctx context.Context, c *call, req *transport.Request, made *transport.Attempt) {
+func (client *Client) report(
+	ctx context.Context, c *call, x *transport.Exchange, outcome error,
+) {
+	if client.observer == nil && client.log == nil {
+		return
+	}
 	attempt := Attempt{
 		Operation:  c.op.name,
-		Number:     made.Attempts,
-		StatusCode: made.Status,
-		Duration:   time.Since(made.Started),
-		Wait:       made.Wait,
-		Reused:     made.Reused,
-		Err:        client.failure(c, req, &made.Response),
+		Number:     x.Number,
+		StatusCode: x.Status,
+		Duration:   x.Duration,
+		Wait:       x.Wait,
+		Reused:     x.Reused,
+		Err:        outcome,
 	}
 	if client.observer != nil {
 		client.observer(ctx, attempt)
 	}
-	if client.log != nil {
-		level := slog.LevelWarn
-		if attempt.Err == nil || c.op.expectsMissing && attempt.StatusCode == http.StatusNotFound {
-			level = slog.LevelDebug
-		}
-		client.log(ctx, level, append(attempt.attrs(), slog.Bool("retry", made.Retry)))
+	if client.log == nil {
+		return
 	}
+	level := slog.LevelWarn
+	missing := c.op.expectsMissing && x.Status == http.StatusNotFound
+	if x.Status/100 == 2 || missing {
+		level = slog.LevelDebug
+	}
+	client.log(ctx, level, append(attempt.attrs(), slog.Bool("retry", x.Retry)))
 }

@@ -1,6 +1,7 @@
 package courier
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -21,6 +22,17 @@ import (
 // limiter refused.
 var ErrNotSent = errors.New("courier: nothing was sent")
 
+// Retryable reports whether the same call may succeed later: whether the client itself
+// would retry what err stands for, if it had attempts left ([the package page] has the
+// rules). It is true for a call that was never sent, unless it is a [*ValidationError],
+// and false for nil, for errors of other packages, and for those that a caller made.
+//
+// [the package page]: https://pkg.go.dev/github.com/courier-profiles/courier-go#hdr-Retries
+func Retryable(err error) bool {
+	var known interface{ retryable() bool }
+	return errors.As(err, &known) && known.retryable()
+}
+
 // notSentError is ErrNotSent with its cause.
 type notSentError struct {
 	operation string
@@ -29,13 +41,52 @@ type notSentError struct {
 }
 
 func (e *notSentError) Error() string {
-	return "courier: " + e.operation + ": nothing was sent: " + oneLine(strings.TrimPrefix(e.text, "courier: "), maxMessage)
+	text := strings.TrimPrefix(e.text, "courier: ")
+	return "courier: " + e.operation + ": nothing was sent: " + oneLine(text, maxMessage)
 }
 
-func (e *notSentError) Unwrap() []error { return []error{ErrNotSent, e.cause} }
+// Is makes the error match ErrNotSent and the cause.
+func (e *notSentError) Is(target error) bool {
+	return target == ErrNotSent || errors.Is(e.cause, target)
+}
+
+// As finds the types of the cause. There is no Unwrap, because a *ConnectionError means
+// that Courier may have acted on a request, even where it is the cause that another call
+// was not sent.
+func (e *notSentError) As(target any) bool {
+	if _, ok := target.(**ConnectionError); ok {
+		return false
+	}
+	return errors.As(e.cause, target)
+}
+
+func (e *notSentError) retryable() bool { return true }
 
 func (e *notSentError) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("operation", e.operation), slog.String("error", e.Error()))
+	return slog.GroupValue(
+		slog.String("operation", e.operation),
+		slog.String("error", e.Error()),
+	)
+}
+
+// interruptedError is the error of a call that ended while it waited for a retry: that of
+// its last attempt, and what ended the wait.
+type interruptedError struct {
+	attempt error
+	ended   error
+	text    string // of ended, redacted
+}
+
+func (e *interruptedError) Error() string {
+	text := strings.TrimPrefix(e.text, "courier: ")
+	return e.attempt.Error() + " (" + oneLine(text, maxMessage) + ")"
+}
+
+func (e *interruptedError) Unwrap() []error { return []error{e.attempt, e.ended} }
+
+func (e *interruptedError) LogValue() slog.Value {
+	attrs := slog.AnyValue(e.attempt).Resolve().Group()
+	return slog.GroupValue(append(attrs, slog.String("ended", oneLine(e.text, maxMessage)))...)
 }
 
 // ValidationError means that a call or an option was refused before anything was sent.
@@ -63,29 +114,42 @@ func (e *ValidationError) LogValue() slog.Value {
 	return slog.GroupValue(slog.String("field", e.Field), slog.String("reason", e.Reason))
 }
 
-// refusal returns the ValidationError for a body that cannot be written as JSON. The first
-// depth tokens of the JSON Pointer in err lead to body.
-func refusal(body any, err error, depth int) *ValidationError {
+// encodingError returns the ValidationError for a body that cannot be written as JSON. The
+// first depth tokens of the JSON Pointer in err lead to body.
+func encodingError(body any, err error, depth int) *ValidationError {
 	var pointer jsontext.Pointer
-	reason := "cannot be written as JSON"
+	var from reflect.Type // the type whose method failed, if it was one
 	if semantic, ok := errors.AsType[*json.SemanticError](err); ok {
 		pointer = semantic.JSONPointer
-		reason += unsupported(semantic.GoType)
+		from = semantic.GoType
 	}
-	if syntactic, ok := errors.AsType[*jsontext.SyntacticError](err); ok && len(syntactic.JSONPointer) > len(pointer) {
+	syntactic, ok := errors.AsType[*jsontext.SyntacticError](err)
+	if ok && len(syntactic.JSONPointer) > len(pointer) {
 		pointer = syntactic.JSONPointer
 	}
-	refused, nested := errors.AsType[*ValidationError](err)
+	tokens := slices.Collect(pointer.Tokens())
+	path := courierPath(body, tokens[min(depth, len(tokens)):])
+	reason := "cannot be written as JSON" + unsupported(from)
+	nested, isNested := errors.AsType[*ValidationError](err)
 	switch {
-	case nested:
-		reason = refused.Reason
+	case isNested:
+		reason = nested.Reason
+	case errors.Is(err, jsontext.ErrDuplicateName) && from != nil && !isOurs(from):
+		reason = "a key appears twice in what a MarshalJSON method wrote: write it once"
 	case errors.Is(err, jsontext.ErrDuplicateName):
-		reason = "appears twice: a key that is set as a field must not be in Extra"
-	case strings.Contains(err.Error(), errNotUTF8.Error()):
+		reason = "a key appears twice: one that is set as a field must not be in Extra"
+	case errors.Is(err, errNotUTF8), errors.Is(err, errInvalidText()):
 		reason = "contains text that is not valid UTF-8"
 	}
-	path := slices.Collect(pointer.Tokens())
-	return invalid(knownPath(reflect.TypeOf(body), path[min(depth, len(path)):]), reason)
+	return invalid(path, reason)
+}
+
+// errInvalidText returns the error of package jsontext for text that is not UTF-8, which
+// has no exported name.
+func errInvalidText() error {
+	_, err := jsontext.AppendQuote(nil, "\xff")
+	syntactic, _ := errors.AsType[*jsontext.SyntacticError](err)
+	return syntactic.Err
 }
 
 // unsupported says why a value of type t cannot be encoded.
@@ -101,36 +165,66 @@ func unsupported(t reflect.Type) string {
 	return ": a value of type " + t.String()
 }
 
-// knownPath returns the part of a JSON Pointer that consists of Courier's own keys.
-// What follows is the caller's, and may be a secret.
-func knownPath(t reflect.Type, pointer []string) string {
+// courierPath returns the part of a JSON Pointer into body that consists of Courier's own
+// keys. The rest are the caller's, and may be secrets.
+func courierPath(body any, pointer []string) string {
 	path := ""
+	value := reflect.ValueOf(body)
 	for _, token := range pointer {
-		for t.Kind() == reflect.Pointer {
-			t = t.Elem()
+		value = contentOf(value)
+		key := "." + token
+		if value.Kind() == reflect.Slice {
+			key = "[" + token + "]"
 		}
-		if field, ok := reflect.Zero(t).Interface().(interface{ valueType() reflect.Type }); ok {
-			t = field.valueType()
-		}
-		if t.Kind() == reflect.Slice {
-			path, t = path+"["+token+"]", t.Elem()
-			continue
-		}
-		if t.Kind() != reflect.Struct || t.PkgPath() != reflect.TypeFor[Profile]().PkgPath() {
+		value = memberOf(value, token)
+		if !value.IsValid() {
 			break
 		}
-		fields := reflect.VisibleFields(t)
-		i := slices.IndexFunc(fields, func(f reflect.StructField) bool {
-			key, _, _ := strings.Cut(f.Tag.Get("json"), ",")
-			return key == token && key != "" // Extra has no key
-		})
-		if i < 0 {
-			break
-		}
-		path, t = path+"."+token, fields[i].Type
+		path += key
 	}
 	return strings.TrimPrefix(path, ".")
 }
+
+// contentOf returns what is behind pointers, interfaces, and Fields.
+func contentOf(value reflect.Value) reflect.Value {
+	for {
+		switch {
+		case value.Kind() == reflect.Pointer, value.Kind() == reflect.Interface:
+			value = value.Elem()
+		case isStruct(value) && value.FieldByName("content").IsValid():
+			value = value.FieldByName("content")
+		default:
+			return value
+		}
+	}
+}
+
+// memberOf returns an element of a slice, or the field of a struct of this package that has
+// the key. The zero Value means that there is none.
+func memberOf(value reflect.Value, token string) reflect.Value {
+	if value.Kind() == reflect.Slice {
+		index, err := strconv.Atoi(token)
+		if err == nil && index < value.Len() {
+			return value.Index(index)
+		}
+	}
+	if isStruct(value) {
+		for _, field := range reflect.VisibleFields(value.Type()) {
+			key, _, _ := strings.Cut(field.Tag.Get("json"), ",")
+			if key == token && key != "" { // Extra has no key
+				return value.FieldByIndex(field.Index)
+			}
+		}
+	}
+	return reflect.Value{}
+}
+
+// isStruct reports whether value is a struct of this package.
+func isStruct(value reflect.Value) bool {
+	return value.Kind() == reflect.Struct && isOurs(value.Type())
+}
+
+func isOurs(t reflect.Type) bool { return t.PkgPath() == reflect.TypeFor[Profile]().PkgPath() }
 
 // APIError is a response with a status other than 2xx, whatever its body. [errors.As]
 // finds it in each of the more precise errors of this package:
@@ -140,19 +234,18 @@ func knownPath(t reflect.Type, pointer []string) string {
 //	429 *RateLimitError        5xx *ServerError           any other status *APIError
 //
 // If the context ended while the call waited for a retry, [errors.Is] finds the context's
-// error in it as well.
+// error in the error of the call as well.
 type APIError struct {
 	Operation  string // such as "merge profile"
 	StatusCode int
-	Type       string // Courier's name for the kind of error, such as "invalid_request_error"; may be empty
-	Message    string // Courier's description of the error; may be empty
-	RequestID  string
+	Type       string      // Courier's kind of error, such as "invalid_request_error"; may be empty
+	Message    string      // Courier's description of the error; may be empty
+	RequestID  string      // see Response.RequestID; empty for none
 	Attempts   int         // how many requests were sent
 	Header     http.Header // of the response
 	Body       []byte      // of the response, up to 1 MiB
 
-	ended     error  // what prevented a retry: the context's error, or that of a bulk run
-	endedText string // of ended, redacted
+	retry bool // see Retryable
 }
 
 // InvalidRequestError is status 400: the request is malformed or incomplete. A retry
@@ -186,67 +279,54 @@ type RateLimitError struct {
 // ServerError is any status 5xx: Courier, or a gateway in front of it, failed.
 type ServerError struct{ APIError }
 
-// Unwrap returns the *APIError.
-func (e *InvalidRequestError) Unwrap() error { return &e.APIError }
+// As makes [errors.As] find the *APIError in the more precise errors, which embed it.
+func (e *APIError) As(target any) bool {
+	common, ok := target.(**APIError)
+	if ok {
+		*common = e
+	}
+	return ok
+}
 
-// Unwrap returns the *APIError.
-func (e *AuthenticationError) Unwrap() error { return &e.APIError }
-
-// Unwrap returns the *APIError.
-func (e *PermissionError) Unwrap() error { return &e.APIError }
-
-// Unwrap returns the *APIError.
-func (e *NotFoundError) Unwrap() error { return &e.APIError }
-
-// Unwrap returns the *APIError.
-func (e *ConflictError) Unwrap() error { return &e.APIError }
-
-// Unwrap returns the *APIError.
-func (e *PayloadTooLargeError) Unwrap() error { return &e.APIError }
-
-// Unwrap returns the *APIError.
-func (e *RateLimitError) Unwrap() error { return &e.APIError }
-
-// Unwrap returns the *APIError.
-func (e *ServerError) Unwrap() error { return &e.APIError }
+func (e *APIError) retryable() bool { return e.retry }
 
 // newAPIError returns the most precise error for a response.
-func newAPIError(operation string, r *transport.Response, endedText string) error {
+func newAPIError(operation string, x *transport.Exchange) error {
 	e := APIError{
 		Operation:  operation,
-		StatusCode: r.Status,
-		RequestID:  requestID(r.Header),
-		Attempts:   r.Attempts,
-		Header:     r.Header,
-		Body:       r.Body,
-		ended:      r.Ended,
-		endedText:  endedText,
+		StatusCode: x.Status,
+		RequestID:  requestID(x.Header),
+		Attempts:   x.Number,
+		Header:     x.Header,
+		Body:       x.Body,
+		retry:      x.Retryable,
 	}
 	var body struct {
 		Type           Field[string] `json:"type"`
 		Message        Field[string] `json:"message"`
 		GatewayMessage Field[string] `json:"Message"` // from Amazon's API gateway
 	}
-	if decode(trimBOM(r.Body), &body) == nil { // any other body is described by Error
+	text := bytes.ToValidUTF8(trimBOM(x.Body), []byte("\uFFFD"))
+	if decode(text, &body) == nil { // any other body is described by Error
 		e.Type = body.Type.Or("")
 		e.Message = body.Message.Or(body.GatewayMessage.Or(""))
 	}
 	switch {
-	case r.Status == http.StatusBadRequest:
+	case x.Status == http.StatusBadRequest:
 		return &InvalidRequestError{e}
-	case r.Status == http.StatusUnauthorized:
+	case x.Status == http.StatusUnauthorized:
 		return &AuthenticationError{e}
-	case r.Status == http.StatusForbidden:
+	case x.Status == http.StatusForbidden:
 		return &PermissionError{e}
-	case r.Status == http.StatusNotFound:
+	case x.Status == http.StatusNotFound:
 		return &NotFoundError{e}
-	case r.Status == http.StatusConflict:
+	case x.Status == http.StatusConflict:
 		return &ConflictError{e}
-	case r.Status == http.StatusRequestEntityTooLarge:
+	case x.Status == http.StatusRequestEntityTooLarge:
 		return &PayloadTooLargeError{e}
-	case r.Status == http.StatusTooManyRequests:
-		return &RateLimitError{e, r.RetryAfter}
-	case r.Status/100 == 5:
+	case x.Status == http.StatusTooManyRequests:
+		return &RateLimitError{e, x.RetryAfter}
+	case x.Status/100 == 5:
 		return &ServerError{e}
 	}
 	return &e
@@ -270,14 +350,8 @@ func (e APIError) Error() string {
 	} else {
 		text += " (" + bodyKind(e.Header, e.Body) + ")"
 	}
-	if e.ended != nil {
-		text += " (" + strings.TrimPrefix(oneLine(e.endedText, maxMessage), "courier: ") + ")"
-	}
 	return text
 }
-
-// Unwrap returns what ended the call while it waited for a retry, or nil.
-func (e APIError) Unwrap() error { return e.ended }
 
 // LogValue returns operation, status, type, message, request ID, and attempts.
 func (e APIError) LogValue() slog.Value {
@@ -293,7 +367,8 @@ func (e APIError) LogValue() slog.Value {
 
 // LogValue returns what that of APIError does, and the time to wait.
 func (e RateLimitError) LogValue() slog.Value {
-	return slog.GroupValue(append(e.APIError.LogValue().Group(), slog.Duration("retry_after", e.RetryAfter))...)
+	attrs := e.APIError.LogValue().Group()
+	return slog.GroupValue(append(attrs, slog.Duration("retry_after", e.RetryAfter))...)
 }
 
 // ConnectionError means that no complete response arrived: the connection failed, an
@@ -307,8 +382,11 @@ type ConnectionError struct {
 	Attempts  int    // how many requests were sent
 	Err       error  // the cause, from the last attempt
 
-	text string // of Err, redacted
+	text  string // of Err, redacted
+	retry bool   // see Retryable
 }
+
+func (e *ConnectionError) retryable() bool { return e.retry }
 
 func (e ConnectionError) Error() string {
 	attempts := "1 attempt"
@@ -319,7 +397,8 @@ func (e ConnectionError) Error() string {
 	if text == "" && e.Err != nil {
 		text = e.Err.Error() // of an error that a caller made
 	}
-	return "courier: " + e.Operation + ": no response after " + attempts + ": " + oneLine(text, maxMessage)
+	return "courier: " + e.Operation + ": no response after " + attempts + ": " +
+		oneLine(text, maxMessage)
 }
 
 // Unwrap returns the cause.
@@ -327,7 +406,11 @@ func (e ConnectionError) Unwrap() error { return e.Err }
 
 // LogValue returns operation, attempts, and error text.
 func (e ConnectionError) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("operation", e.Operation), slog.Int("attempts", e.Attempts), slog.String("error", e.Error()))
+	return slog.GroupValue(
+		slog.String("operation", e.Operation),
+		slog.Int("attempts", e.Attempts),
+		slog.String("error", e.Error()),
+	)
 }
 
 // UnexpectedResponseError is a 2xx response that does not have the documented shape.
@@ -343,7 +426,8 @@ type UnexpectedResponseError struct {
 
 func (e UnexpectedResponseError) Error() string {
 	text := fmt.Sprintf("courier: %s: %d, but not the documented response", e.Operation, e.StatusCode)
-	if shape, ok := errors.AsType[shapeError](e.Err); ok { // the text of any other error can repeat the body
+	// The text of any other error can repeat the body.
+	if shape, ok := errors.AsType[shapeError](e.Err); ok {
 		text += ": " + string(shape)
 	}
 	return text + " (" + bodyKind(e.Header, e.Body) + ")"
@@ -354,5 +438,9 @@ func (e UnexpectedResponseError) Unwrap() error { return e.Err }
 
 // LogValue returns operation, status, and error text.
 func (e UnexpectedResponseError) LogValue() slog.Value {
-	return slog.GroupValue(slog.String("operation", e.Operation), slog.Int("status", e.StatusCode), slog.String("error", e.Error()))
+	return slog.GroupValue(
+		slog.String("operation", e.Operation),
+		slog.Int("status", e.StatusCode),
+		slog.String("error", e.Error()),
+	)
 }

@@ -12,63 +12,77 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/http/httptrace"
 	"os"
 	"reflect"
-	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
 	"time"
 	"unicode"
 
+	courier "github.com/courier-profiles/courier-go"
 	"github.com/google/go-cmp/cmp"
 	"github.com/jarcoal/httpmock"
-
-	courier "github.com/courier-profiles/courier-go"
 )
 
-// failingWith returns a responder that fails with err.
-func failingWith(err error) httpmock.Responder {
-	return func(*http.Request) (*http.Response, error) { return nil, err }
+const errorBody = `{"message":"Error Message","type":"some_error"}`
+
+// isType reports for each error type whether both errors.As and errors.AsType find it.
+var isType = map[string]func(error) bool{
+	"*courier.APIError":                isBothWays[*courier.APIError],
+	"*courier.InvalidRequestError":     isBothWays[*courier.InvalidRequestError],
+	"*courier.AuthenticationError":     isBothWays[*courier.AuthenticationError],
+	"*courier.PermissionError":         isBothWays[*courier.PermissionError],
+	"*courier.NotFoundError":           isBothWays[*courier.NotFoundError],
+	"*courier.ConflictError":           isBothWays[*courier.ConflictError],
+	"*courier.PayloadTooLargeError":    isBothWays[*courier.PayloadTooLargeError],
+	"*courier.RateLimitError":          isBothWays[*courier.RateLimitError],
+	"*courier.ServerError":             isBothWays[*courier.ServerError],
+	"*courier.ConnectionError":         isBothWays[*courier.ConnectionError],
+	"*courier.UnexpectedResponseError": isBothWays[*courier.UnexpectedResponseError],
+	"*courier.ValidationError":         isBothWays[*courier.ValidationError],
 }
 
-// errorTypes are the types that errors.As can be asked for.
-var errorTypes = map[string]func(error) bool{
-	"*courier.InvalidRequestError": matches[*courier.InvalidRequestError], "*courier.AuthenticationError": matches[*courier.AuthenticationError],
-	"*courier.PermissionError": matches[*courier.PermissionError], "*courier.NotFoundError": matches[*courier.NotFoundError],
-	"*courier.ConflictError": matches[*courier.ConflictError], "*courier.PayloadTooLargeError": matches[*courier.PayloadTooLargeError],
-	"*courier.RateLimitError": matches[*courier.RateLimitError], "*courier.ServerError": matches[*courier.ServerError],
-	"*courier.APIError": matches[*courier.APIError], "*courier.ConnectionError": matches[*courier.ConnectionError],
-	"*courier.UnexpectedResponseError": matches[*courier.UnexpectedResponseError], "*courier.ValidationError": matches[*courier.ValidationError],
+func isBothWays[E error](err error) bool {
+	var found E
+	_, ok := errors.AsType[E](err)
+	return errors.As(err, &found) && ok
 }
 
-// wantTypes fails unless errors.As finds exactly these types.
+// wantTypes fails unless errors.As and errors.AsType find these types in err, and no other.
 func wantTypes(t *testing.T, err error, want ...string) {
 	t.Helper()
-	for name, is := range errorTypes {
-		if wanted := slices.Contains(want, name); is(err) != wanted {
-			t.Errorf("%v: errors.As finds a %s: %t, want %t", err, name, !wanted, wanted)
+	wanted := map[string]bool{}
+	for _, name := range want {
+		wanted[name] = true
+	}
+	found := map[string]bool{}
+	for name, is := range isType {
+		if is(err) {
+			found[name] = true
 		}
+	}
+	if diff := cmp.Diff(wanted, found); diff != "" {
+		t.Errorf("the types in %v (-want +got):\n%s", err, diff)
 	}
 }
 
-func TestErrorOfEveryStatus(t *testing.T) {
+func TestErrorOfEachStatus(t *testing.T) {
 	t.Parallel()
 	precise := map[int]string{
-		400: "*courier.InvalidRequestError", 401: "*courier.AuthenticationError", 403: "*courier.PermissionError",
-		404: "*courier.NotFoundError", 409: "*courier.ConflictError", 413: "*courier.PayloadTooLargeError",
+		400: "*courier.InvalidRequestError",
+		401: "*courier.AuthenticationError",
+		403: "*courier.PermissionError",
+		404: "*courier.NotFoundError",
+		409: "*courier.ConflictError",
+		413: "*courier.PayloadTooLargeError",
 		429: "*courier.RateLimitError",
 	}
-	status := 0
-	client := respondingClient(t, func(*http.Request) (*http.Response, error) {
-		response := httpmock.NewStringResponse(status, errorBody)
-		response.Header.Set("X-Request-Id", "req-1")
-		response.Header.Set("Location", "https://elsewhere.test/")
-		return response, nil
-	}, courier.WithMaxRetries(0))
-	for status = 300; status <= 601; status++ {
-		err := mergeError(t, client)
+	for status := 300; status <= 601; status++ {
 		want := precise[status]
 		switch {
 		case status/100 == 5:
@@ -76,25 +90,45 @@ func TestErrorOfEveryStatus(t *testing.T) {
 		case want == "":
 			want = "*courier.APIError"
 		}
+		header := http.Header{"X-Request-Id": {"req-1"}, "Location": {"/elsewhere"}}
+		respond := httpmock.NewStringResponder(status, errorBody).HeaderSet(header)
+		err := mergeError(t, newClient(t, respond, courier.WithMaxRetries(0)))
 		if got := fmt.Sprintf("%T", err); got != want {
 			t.Errorf("%d is a %s, want %s", status, got, want)
 		}
-		wantTypes(t, err, want, "*courier.APIError")
-		var common *courier.APIError
-		if !errors.As(fmt.Errorf("more: %w", err), &common) {
-			continue
+		wantTypes(t, fmt.Errorf("wrapped: %w", err), want, "*courier.APIError")
+		got := *wantError[*courier.APIError](t, err)
+		wantFields := courier.APIError{
+			Operation:  "merge profile",
+			StatusCode: status,
+			Type:       "some_error",
+			Message:    "Error Message",
+			RequestID:  "req-1",
+			Attempts:   1,
+			Header:     header,
+			Body:       []byte(errorBody),
 		}
-		got := []any{common.Operation, common.StatusCode, common.Type, common.Message, common.RequestID, common.Attempts, string(common.Body), common.Header.Get("Location")}
-		if diff := cmp.Diff([]any{"merge profile", status, "some_error", "Error Message", "req-1", 1, errorBody, "https://elsewhere.test/"}, got); diff != "" {
-			t.Errorf("%d: the *APIError (-want +got):\n%s", status, diff)
+		if diff := cmp.Diff(exported(wantFields), exported(got)); diff != "" {
+			t.Errorf("the APIError of a %d (-want +got):\n%s", status, diff)
 		}
-		if want := fmt.Sprintf("courier: merge profile: %d some_error: Error Message", status); err.Error() != want || common.Error() != want {
-			t.Errorf("%d reads %q and %q, want %q", status, err, common, want)
+		text := fmt.Sprintf("courier: merge profile: %d some_error: Error Message", status)
+		if err.Error() != text {
+			t.Errorf("got the text %q, want %q", err, text)
 		}
 	}
 }
 
-const errorBody = `{"message":"Error Message","type":"some_error"}`
+// exported returns the exported fields of a struct.
+func exported(v any) map[string]any {
+	fields := map[string]any{}
+	value := reflect.ValueOf(v)
+	for _, field := range reflect.VisibleFields(value.Type()) {
+		if field.IsExported() {
+			fields[field.Name] = value.FieldByIndex(field.Index).Interface()
+		}
+	}
+	return fields
+}
 
 func zipped(text string) string {
 	var b bytes.Buffer
@@ -104,338 +138,715 @@ func zipped(text string) string {
 	return b.String()
 }
 
-// TestStatusIsNeverLost: the status decides, over a real connection and whatever the body
-// is. TestErrorText has more bodies.
+// TestStatusIsNeverLost: the status decides, over a real connection and whatever the body is.
 func TestStatusIsNeverLost(t *testing.T) {
 	t.Parallel()
+	megabytes := strings.Repeat(zipped(strings.Repeat("a", 1<<20)), 50)
 	for _, test := range []struct {
 		name, body, encoding string
 		cutOff               bool
-		message              string
-		length               int // of the Body
+		wantMessage          string
+		wantLength           int // of the Body
 	}{
 		{"Courier's", errorBody, "", false, "Error Message", len(errorBody)},
 		{"Courier's, cut off", errorBody, "", true, "Error Message", len(errorBody)},
 		{"Courier's, compressed", zipped(errorBody), "gzip", false, "Error Message", len(errorBody)},
-		{"Courier's with a BOM", "\ufeff" + errorBody, "", false, "Error Message", len(errorBody) + 3},
+		{"empty", "", "", false, "", 0},
+		{"HTML", "<html>", "", false, "", 6},
 		{"HTML, cut off", "<html>", "", true, "", 6},
 		{"cut off at the first byte", "", "", true, "", 0},
-		{"not UTF-8", "{\"message\":\"\xff\xfe\"}", "", false, "", 16},
 		{"broken gzip", errorBody, "gzip", false, "", 0},
-		{"50 MB, compressed", strings.Repeat(zipped(strings.Repeat("a", 1<<20)), 50), "gzip", false, "", 1 << 20},
+		{"50 MB", megabytes, "gzip", false, "", 1 << 20},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			url, _ := serve(t, func(w http.ResponseWriter, r *http.Request) {
-				status, _ := strconv.Atoi(r.Header.Get("X-Status"))
+			handle := func(w http.ResponseWriter, r *http.Request) {
+				status, err := strconv.Atoi(r.Header.Get("X-Status"))
+				if err != nil {
+					t.Error(err)
+				}
 				w.Header().Set("Content-Encoding", test.encoding)
 				if test.cutOff {
 					w.Header().Set("Content-Length", "1000")
 				}
 				w.WriteHeader(status)
-				_, _ = io.WriteString(w, test.body)
-			})
-			client := newTestClient(t, nil, courier.WithBaseURL(url), courier.WithMaxRetries(0))
+				io.WriteString(w, test.body)
+			}
+			server := httptest.NewServer(http.HandlerFunc(handle))
+			t.Cleanup(server.Close)
+			client, err := courier.NewClient(apiKey,
+				courier.WithBaseURL(server.URL), courier.WithMaxRetries(0))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(client.CloseIdleConnections)
 			for _, status := range []int{302, 400, 404, 429, 502} {
-				_, err := client.Profiles.Get(t.Context(), "user-4711", courier.WithHeader("X-Status", fmt.Sprint(status)))
-				var got *courier.APIError
-				if !errors.As(err, &got) || got.StatusCode != status || got.Message != test.message || len(got.Body) != test.length {
-					t.Errorf("%d is %T %v, want the message %q and a body of %d bytes", status, err, err, test.message, test.length)
+				err := mergeError(t, client, courier.WithHeader("X-Status", fmt.Sprint(status)))
+				got := wantError[*courier.APIError](t, err)
+				if got.StatusCode != status {
+					t.Errorf("got the status %d, want %d", got.StatusCode, status)
+				}
+				if got.Message != test.wantMessage {
+					t.Errorf("got the message %q, want %q", got.Message, test.wantMessage)
+				}
+				if len(got.Body) != test.wantLength {
+					t.Errorf("got a body of %d bytes, want %d", len(got.Body), test.wantLength)
 				}
 			}
 		})
 	}
 }
 
-func TestErrorText(t *testing.T) {
+// TestAPIErrorText: what Courier or a gateway wrote is read and printed on one line; any other
+// body is described.
+func TestAPIErrorText(t *testing.T) {
 	t.Parallel()
+	const json = "application/json"
 	for _, test := range []struct {
+		name        string
 		status      int
 		contentType string
 		body        string
 		want        string
 	}{
-		{400, "application/json", `{"message":"Error Message","type":"invalid_request_error"}`, "400 invalid_request_error: Error Message"},
-		// Amazon's gateway.
-		{403, "application/json", `{"message":"Forbidden"}`, "403 Forbidden: Forbidden"},
-		{403, "application/json", `{"Message":"User is not authorized to access this resource"}`, "403 Forbidden: User is not authorized to access this resource"},
-		{403, "application/json", `{"Message":"the gateway's","message":"Courier's"}`, "403 Forbidden: Courier's"},
-		{403, "application/json", `{"Message":"the gateway's","message":null,"type":null}`, "403 Forbidden: the gateway's"},
-		{403, "application/json", `{"MESSAGE":"another key"}`, "403 Forbidden (application/json, 25 bytes)"},
-		// Others.
-		{502, "text/html", strings.Repeat("x", 1532), "502 Bad Gateway (text/html, 1532 bytes)"},
-		{502, "Text/HTML; charset=utf-8", "<html>", "502 Bad Gateway (text/html, 6 bytes)"},
-		{502, "", "<html>", "502 Bad Gateway (no content type, 6 bytes)"},
-		{502, "text/html", "", "502 Bad Gateway (no body)"},
-		{400, "application/json", `{"type":"invalid_request_error"}`, "400 invalid_request_error (application/json, 32 bytes)"},
-		{400, "application/json", `{"message":5,"type":6}`, "400 Bad Request (application/json, 22 bytes)"},
-		{400, "", `{"message":"no such user: user-1","type":"user-1"}`, "400 user-1: no such user: user-1"}, // which Courier wrote for the reader
-		{599, "", "", "599 (no body)"},
-		{999, "", `{"message":"Request denied"}`, "999: Request denied"},
-		// One line, of a length that a log can take, and no harm to a terminal.
-		{400, "", `{"message":" line one\r\n\tline\u0000two \u001b[31m\u202e\u2028end ","type":"a\nb"}`, "400 a b: line one line two [31m end"},
-		{400, "", `{"message":"` + strings.Repeat("é", 900_000) + `","type":"` + strings.Repeat("t", 1000) + `"}`,
-			"400 Bad Request (no content type, 1048576 bytes)"},
-		{400, "", `{"message":"` + strings.Repeat("é", 501) + `","type":"` + strings.Repeat("t", 101) + `"}`,
+		{"Courier", 400, json, `{"message":"No email","type":"invalid_request_error"}`,
+			"400 invalid_request_error: No email"},
+		{"Courier, user ID in the message", 400, json, `{"message":"no such user: user-1"}`,
+			"400 Bad Request: no such user: user-1"},
+		{"BOM", 400, json, "\ufeff" + errorBody, "400 some_error: Error Message"},
+		{"not UTF-8", 400, json, "{\"message\":\"caf\xe9\",\"type\":\"some_\xff\"}",
+			"400 some_\uFFFD: caf\uFFFD"},
+		{"gateway, message", 403, json, `{"message":"Forbidden"}`, "403 Forbidden: Forbidden"},
+		{"gateway, Message", 403, json, `{"Message":"not authorized"}`,
+			"403 Forbidden: not authorized"},
+		{"message wins over Message", 403, json, `{"Message":"gateway","message":"Courier"}`,
+			"403 Forbidden: Courier"},
+		{"null", 403, json, `{"Message":"gateway","message":null,"type":null}`,
+			"403 Forbidden: gateway"},
+		{"another key", 403, json, `{"MESSAGE":"x"}`, "403 Forbidden (application/json, 15 bytes)"},
+		{"other types", 400, json, `{"message":5,"type":6}`,
+			"400 Bad Request (application/json, 22 bytes)"},
+		{"type alone", 400, json, `{"type":"some_error"}`,
+			"400 some_error (application/json, 21 bytes)"},
+		{"HTML", 502, "Text/HTML; charset=utf-8", strings.Repeat("x", 1532),
+			"502 Bad Gateway (text/html, 1532 bytes)"},
+		{"no content type", 502, "", "<html>", "502 Bad Gateway (no content type, 6 bytes)"},
+		{"no body", 502, "text/html", "", "502 Bad Gateway (no body)"},
+		{"unknown status", 599, "", "", "599 (no body)"},
+		{"unknown status with message", 999, "", `{"message":"denied"}`, "999: denied"},
+		{"control characters", 400, "",
+			`{"message":" one\r\n\ttwo\u0000 \u001b[31m\u202e\u2028end ","type":"a\nb"}`,
+			"400 a b: one two [31m end"},
+		{"long", 400, "",
+			`{"message":"` + strings.Repeat("é", 501) + `","type":"` + strings.Repeat("t", 101) + `"}`,
 			"400 " + strings.Repeat("t", 100) + "…: " + strings.Repeat("é", 500) + "…"},
+		{"of exactly the limits", 400, "",
+			`{"message":"` + strings.Repeat("é", 500) + `","type":"` + strings.Repeat("t", 100) + `"}`,
+			"400 " + strings.Repeat("t", 100) + ": " + strings.Repeat("é", 500)},
+		{"cut off at 1 MiB", 400, json, `{"message":"` + strings.Repeat("m", 1<<20) + `"}`,
+			"400 Bad Request (application/json, 1048576 bytes)"},
 	} {
-		client := respondingClient(t, func(*http.Request) (*http.Response, error) {
-			response := httpmock.NewStringResponse(test.status, test.body)
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			header := http.Header{}
 			if test.contentType != "" {
-				response.Header.Set("Content-Type", test.contentType)
+				header.Set("Content-Type", test.contentType)
 			}
-			return response, nil
-		}, courier.WithMaxRetries(0))
-		if err := mergeError(t, client); err.Error() != "courier: merge profile: "+test.want {
-			t.Errorf("%d, %.100s\n got %s\nwant courier: merge profile: %s", test.status, test.body, err, test.want)
-		}
+			respond := httpmock.NewStringResponder(test.status, test.body).HeaderSet(header)
+			err := mergeError(t, newClient(t, respond, courier.WithMaxRetries(0)))
+			if want := "courier: merge profile: " + test.want; err.Error() != want {
+				t.Errorf("\n got %s\nwant %s", err, want)
+			}
+		})
 	}
 }
 
-func TestRateLimitErrorRetryAfter(t *testing.T) {
+func TestRateLimitError(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]time.Duration{
-		"": 0, "7": 7 * time.Second, "1.5": 1500 * time.Millisecond, "86400": 24 * time.Hour, "soon": 0,
+		"":      0,
+		"7":     7 * time.Second,
+		"1.5":   1500 * time.Millisecond,
+		"86400": 24 * time.Hour, // longer than WithMaxRetryAfter
+		"soon":  0,
 	} {
-		client := respondingClient(t, httpmock.NewStringResponder(429, "").HeaderSet(http.Header{"Retry-After": {header}}), courier.WithMaxRetryAfter(0), courier.WithMaxRetries(0))
-		var limited *courier.RateLimitError
-		if err := mergeError(t, client); !errors.As(err, &limited) || limited.RetryAfter != want {
-			t.Errorf("Retry-After %q: %v with %+v, want %v", header, err, limited, want)
+		respond := respond(429, "").HeaderSet(http.Header{"Retry-After": {header}})
+		err := mergeError(t, newClient(t, respond, courier.WithMaxRetries(0)))
+		limited := wantError[*courier.RateLimitError](t, err)
+		if limited.RetryAfter != want {
+			t.Errorf("Retry-After %q: got %v, want %v", header, limited.RetryAfter, want)
 		}
 	}
 }
 
-// The text of a cause is printed, whoever made it, and the cause is found by errors.Is.
-func TestConnectionErrorText(t *testing.T) {
+// TestConnectionError: the text of a cause is printed, whoever made it, and errors.Is finds it.
+func TestConnectionError(t *testing.T) {
 	t.Parallel()
-	refused := &net.OpError{Op: "dial", Net: "tcp", Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443}, Err: os.NewSyscallError("connect", syscall.ECONNREFUSED)}
 	for _, test := range []struct {
 		cause error
 		want  string
 	}{
-		{refused, "dial tcp 192.0.2.1:443: connect: connection refused"},
-		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}}, "tls: failed to verify certificate: x509: certificate signed by unknown authority"},
-		{errors.New("oauth2: cannot fetch token: 401 Unauthorized\nResponse: {\"error\":\"invalid_client\"}"), `oauth2: cannot fetch token: 401 Unauthorized Response: {"error":"invalid_client"}`},
-		{errors.New("line one\r\n\x00\x1b[31mline\u202etwo"), "line one [31mline two"},
+		{errRefused, "dial tcp 192.0.2.1:443: connect: connection refused"},
+		{&tls.CertificateVerificationError{Err: x509.UnknownAuthorityError{}},
+			"tls: failed to verify certificate: x509: certificate signed by unknown authority"},
+		{errors.New("oauth2: cannot fetch token: 401\nResponse: {\"error\":\"invalid_client\"}"),
+			`oauth2: cannot fetch token: 401 Response: {"error":"invalid_client"}`},
+		{errors.New("one\r\n\x00\x1b[31m two\u202e"), "one [31m two"},
 		{errors.New(strings.Repeat("é", 501)), strings.Repeat("é", 500) + "…"},
-		{errors.New(strings.Repeat("é", 499) + "\xff"), strings.Repeat("é", 499) + "\uFFFD"},
+		{errors.New("caf\xe9"), "caf\uFFFD"},
 	} {
-		err := mergeError(t, respondingClient(t, failingWith(test.cause), courier.WithMaxRetries(0)))
+		err := mergeError(t, newClient(t, fail(test.cause), courier.WithMaxRetries(0)))
 		wantTypes(t, err, "*courier.ConnectionError")
-		if failed, ok := errors.AsType[*courier.ConnectionError](err); !ok || failed.Operation != "merge profile" || failed.Attempts != 1 || !errors.Is(err, test.cause) {
-			t.Errorf("error is %#v, want a *ConnectionError that wraps %v", err, test.cause)
+		failed := wantError[*courier.ConnectionError](t, err)
+		if failed.Operation != "merge profile" {
+			t.Errorf("got the operation %q, want merge profile", failed.Operation)
 		}
-		if want := "courier: merge profile: no response after 1 attempt: " + test.want; err.Error() != want {
-			t.Errorf("\n got %s\nwant %s", err, want)
+		if failed.Attempts != 1 {
+			t.Errorf("got %d attempts, want 1", failed.Attempts)
 		}
-	}
-	for want, client := range map[string]*courier.Client{
-		"courier: merge profile: no response after 4 attempts: EOF": respondingClient(t, failingWith(io.EOF)),
-		"courier: merge profile: no response after 2 attempts: dial tcp 127.0.0.1:1: connect: connection refused": newTestClient(t, nil,
-			courier.WithBaseURL("http://127.0.0.1:1/base"), courier.WithMaxRetries(1), courier.WithRetryWait(0, 0)),
-	} {
-		if err := mergeError(t, client); err.Error() != want {
+		if !errors.Is(err, test.cause) {
+			t.Errorf("%v does not match its cause", err)
+		}
+		want := "courier: merge profile: no response after 1 attempt: " + test.want
+		if err.Error() != want {
 			t.Errorf("\n got %s\nwant %s", err, want)
 		}
 	}
 }
 
+// TestConnectionErrorCountsAttempts also shows what net/http itself returns.
+func TestConnectionErrorCountsAttempts(t *testing.T) {
+	t.Parallel()
+	client, err := courier.NewClient(apiKey, courier.WithBaseURL("http://127.0.0.1:1"),
+		courier.WithMaxRetries(1), courier.WithRetryWait(0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	failed := wantError[*courier.ConnectionError](t, mergeError(t, client))
+	if failed.Attempts != 2 {
+		t.Errorf("got %d attempts, want 2", failed.Attempts)
+	}
+	want := "courier: merge profile: no response after 2 attempts: " +
+		"dial tcp 127.0.0.1:1: connect: connection refused"
+	if failed.Error() != want {
+		t.Errorf("\n got %s\nwant %s", failed, want)
+	}
+}
+
+var (
+	errRefused = &net.OpError{
+		Op: "dial", Net: "tcp",
+		Addr: &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 443},
+		Err:  os.NewSyscallError("connect", syscall.ECONNREFUSED),
+	}
+	errNoSuchHost = &net.OpError{
+		Op: "dial", Net: "tcp",
+		Err: &net.DNSError{Err: "no such host", Name: "courier.test", IsNotFound: true},
+	}
+)
+
+// refuse fails before there was a connection, as net/http reports it.
+func refuse(req *http.Request) (*http.Response, error) {
+	httptrace.ContextClientTrace(req.Context()).GetConn("courier.test:443")
+	return nil, errRefused
+}
+
+// TestErrNotSent: a call that was never sent matches ErrNotSent and what prevented it.
 func TestErrNotSent(t *testing.T) {
 	t.Parallel()
-	unavailable := httpmock.NewStringResponder(503, errorBody)
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	late, cancel := context.WithDeadline(t.Context(), time.Now().Add(-time.Second))
 	defer cancel()
-	sent := 0
-	client := respondingClient(t, func(req *http.Request) (*http.Response, error) {
-		sent++
-		return unavailable(req)
-	}, courier.WithMaxRetries(0))
-	merge := func(ctx context.Context, userID string) error {
-		_, err := client.Profiles.Merge(ctx, userID, courier.Profile{})
-		return err
-	}
-	limit := errors.New("courier: the quota of today is used up")
-	limited := func() (err error) {
-		updates := func(yield func(string, courier.Profile) bool) { yield("user-1", courier.Profile{}) }
-		for outcome := range client.Profiles.MergeAll(t.Context(), updates, courier.WithRateLimiter(limiterFunc(func(context.Context) error { return limit }))) {
-			err = outcome.Err
-		}
-		return err
-	}
+	errLimit := errors.New("courier: the quota of today is used up")
+	sent := record(respond(200, success))
+	client := newClient(t, sent.respond)
+	_, errCanceled := merge(canceled, client)
+	_, errLate := merge(late, client)
+	_, errInvalid := client.Profiles.Delete(t.Context(), "")
+	_, errOption := courier.NewClient("")
+
 	for _, test := range []struct {
 		err   error
 		cause error
 		types []string
 		want  string
 	}{
-		{merge(canceled, "user-1"), context.Canceled, nil, "courier: merge profile: nothing was sent: context canceled"},
-		{merge(late, "user-1"), context.DeadlineExceeded, nil, "courier: merge profile: nothing was sent: context deadline exceeded"},
-		{limited(), limit, nil, "courier: merge profile: nothing was sent: the quota of today is used up"},
-		{merge(t.Context(), ""), courier.ErrNotSent, []string{"*courier.ValidationError"}, "courier: userID: the user ID is empty: pass the ID of a user"},
+		{errCanceled, context.Canceled, nil,
+			"courier: merge profile: nothing was sent: context canceled"},
+		{errLate, context.DeadlineExceeded, nil,
+			"courier: merge profile: nothing was sent: context deadline exceeded"},
+		{limited(t, client, errLimit), errLimit, nil,
+			"courier: merge profile: nothing was sent: the quota of today is used up"},
+		{errInvalid, courier.ErrNotSent, []string{"*courier.ValidationError"},
+			"courier: userID: the user ID is empty: pass the ID of a user"},
+		{errOption, courier.ErrNotSent, []string{"*courier.ValidationError"},
+			"courier: apiKey: the API key is empty: copy it from the settings of your " +
+				"Courier workspace"},
 	} {
-		if !errors.Is(test.err, courier.ErrNotSent) || !errors.Is(test.err, test.cause) || test.err.Error() != test.want {
-			t.Errorf("error is %v, want %q that matches ErrNotSent and %v", test.err, test.want, test.cause)
+		if !errors.Is(test.err, courier.ErrNotSent) {
+			t.Errorf("%v does not match ErrNotSent", test.err)
+		}
+		if !errors.Is(test.err, test.cause) {
+			t.Errorf("%v does not match %v", test.err, test.cause)
+		}
+		if test.err.Error() != test.want {
+			t.Errorf("\n got %s\nwant %s", test.err, test.want)
 		}
 		wantTypes(t, test.err, test.types...)
 	}
-	if sent != 0 {
-		t.Errorf("%d requests were sent", sent)
+	if n := len(sent.requests()); n != 0 {
+		t.Errorf("sent %d requests, want none", n)
 	}
-	_, refused := courier.NewClient("")
-	if !errors.Is(refused, courier.ErrNotSent) {
-		t.Errorf("the error of NewClient is %v, want ErrNotSent", refused)
+}
+
+// limiter is a func as a rate limiter.
+type limiter func(context.Context) error
+
+func (l limiter) Wait(ctx context.Context) error { return l(ctx) }
+
+// limited returns the error of a merge that a rate limiter refuses with err.
+func limited(t *testing.T, client *courier.Client, err error) error {
+	t.Helper()
+	updates := func(yield func(string, courier.Profile) bool) {
+		yield("user-1", courier.Profile{})
 	}
-	for _, err := range []error{merge(t.Context(), "user-1"), mergeError(t, respondingClient(t, failingWith(io.EOF))), mergeError(t, respondingClient(t, httpmock.NewStringResponder(200, "x")))} {
-		if errors.Is(err, courier.ErrNotSent) {
-			t.Errorf("%v matches ErrNotSent, but was sent", err)
+	refuse := courier.WithRateLimiter(limiter(func(context.Context) error { return err }))
+	for outcome := range client.Profiles.MergeAll(t.Context(), updates, refuse) {
+		return outcome.Err
+	}
+	t.Fatal("got no outcome")
+	return nil
+}
+
+// A refused limiter can return any error, of a call of this package too. A *ConnectionError
+// means that Courier may have acted on the request, which is not so here.
+func TestErrNotSentFindsTheTypesOfItsCause(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, respond(200, success))
+	notFound := &courier.NotFoundError{APIError: courier.APIError{StatusCode: 404}}
+	wantTypes(t, limited(t, client, notFound), "*courier.NotFoundError", "*courier.APIError")
+	wantTypes(t, limited(t, client, &courier.ConnectionError{Err: io.EOF}))
+}
+
+func TestSentIsNotErrNotSent(t *testing.T) {
+	t.Parallel()
+	for name, respond := range map[string]httpmock.Responder{
+		"status":     respond(400, errorBody),
+		"connection": fail(io.EOF),
+		"shape":      respond(200, "[]"),
+	} {
+		if err := mergeError(t, newClient(t, respond)); errors.Is(err, courier.ErrNotSent) {
+			t.Errorf("%s: %v matches ErrNotSent, but was sent", name, err)
 		}
 	}
 }
 
+// TestContextEnds: the error has what the last attempt came to and the context's error, and
+// never the context's cause, which may be the error of another call.
+func TestContextEnds(t *testing.T) {
+	t.Parallel()
+	cause := &courier.NotFoundError{APIError: courier.APIError{Message: "of another call"}}
+	const connection, api = "*courier.ConnectionError", "*courier.APIError"
+	for _, test := range []struct {
+		name    string
+		respond httpmock.Responder
+		types   []string
+		want    string
+	}{
+		{"in flight", hang, []string{connection},
+			"courier: merge profile: no response after 1 attempt: context canceled"},
+		{"in the body of a success", hangInBody(200), []string{connection},
+			"courier: merge profile: no response after 1 attempt: context canceled"},
+		{"in the body of a 503", hangInBody(503), []string{"*courier.ServerError", api},
+			"courier: merge profile: 503 Service Unavailable (no content type, 9 bytes) " +
+				"(context canceled)"},
+		{"in the wait after a 409", respond(409, errorBody), []string{"*courier.ConflictError", api},
+			"courier: merge profile: 409 some_error: Error Message (context canceled)"},
+		{"in the wait after no response", fail(io.EOF), []string{connection},
+			"courier: merge profile: no response after 1 attempt: EOF (context canceled)"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				ctx, cancel := context.WithCancelCause(t.Context())
+				time.AfterFunc(7*time.Second, func() { cancel(cause) })
+				seen := new(observer)
+				client := newClient(t, test.respond, seen.option(),
+					courier.WithRetryWait(30*time.Second, 30*time.Second))
+				_, err := merge(ctx, client)
+				wantTypes(t, err, test.types...)
+				if err.Error() != test.want {
+					t.Errorf("\n got %s\nwant %s", err, test.want)
+				}
+				if !errors.Is(err, context.Canceled) {
+					t.Errorf("%v does not match context.Canceled", err)
+				}
+				if errors.Is(err, cause) {
+					t.Errorf("%v matches the cause of the context", err)
+				}
+				if len(seen.attempts) != 1 {
+					t.Fatalf("observed %d attempts, want 1", len(seen.attempts))
+				}
+				if observed := seen.attempts[0].Err; !errors.Is(err, observed) {
+					t.Errorf("%v does not wrap the observer's error %v", err, observed)
+				}
+				if !courier.Retryable(err) {
+					t.Errorf("%v is not Retryable", err)
+				}
+			})
+		})
+	}
+}
+
+// TestObserverGetsTheCallersError: where nothing else ended the call, they are one object.
+func TestObserverGetsTheCallersError(t *testing.T) {
+	t.Parallel()
+	for name, respond := range map[string]httpmock.Responder{
+		"status":           respond(400, errorBody),
+		"retries used up":  respond(503, ""),
+		"no response":      fail(io.EOF),
+		"shape":            respond(200, "[]"),
+		"long Retry-After": respond(429, "").HeaderSet(http.Header{"Retry-After": {"86400"}}),
+	} {
+		seen := new(observer)
+		err := mergeError(t, newClient(t, respond, seen.option()))
+		last := seen.attempts[len(seen.attempts)-1]
+		if last.Err != err {
+			t.Errorf("%s: the observer got %p (%v), the caller %p (%v)",
+				name, last.Err, last.Err, err, err)
+		}
+		if last.Wait != 0 {
+			t.Errorf("%s: the last attempt has a wait of %v, want none", name, last.Wait)
+		}
+	}
+}
+
+// TestTimeoutMatchesDeadlineExceeded, though the caller's context has no deadline.
+func TestTimeoutMatchesDeadlineExceeded(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		err := mergeError(t, newClient(t, hang))
+		wantTypes(t, err, "*courier.ConnectionError")
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%v does not match context.DeadlineExceeded", err)
+		}
+	})
+}
+
+// TestUnexpectedResponseError: a success by status that is not the documented shape. Its text
+// never repeats the body.
 func TestUnexpectedResponseError(t *testing.T) {
 	t.Parallel()
-	long := `{"status":"SUCCESS"}` + strings.Repeat(" ", 8<<20)
+	const shape = "courier: merge profile: 200, but not the documented response"
 	for _, test := range []struct {
-		body string
-		want string
+		name, body, want string
 	}{
-		{"<html>no</html>", "200, but not the documented response (text/html, 15 bytes)"},
-		{`{"status":"CANARY`, "200, but not the documented response (text/html, 17 bytes)"},
-		{`{"status":"CANARY"}{}`, "200, but not the documented response (text/html, 21 bytes)"},
-		{"{\"status\":\"\xff\"}", "200, but not the documented response (text/html, 14 bytes)"},
-		{`["CANARY"]`, "200, but not the documented response (text/html, 10 bytes)"},
-		{`null`, "200, but not the documented response: not an object (text/html, 4 bytes)"},
-		{`{"status":["CANARY"]}`, "200, but not the documented response: status has another type (text/html, 21 bytes)"},
-		{long, "200, but not the documented response: longer than 8 MiB (text/html, 8388608 bytes)"},
+		{"HTML", "<html>CANARY</html>", shape + " (text/html, 19 bytes)"},
+		{"unfinished", `{"status":"CANARY`, shape + " (text/html, 17 bytes)"},
+		{"two values", `{"status":"CANARY"}{}`, shape + " (text/html, 21 bytes)"},
+		{"not UTF-8", "{\"status\":\"\xff\"}", shape + " (text/html, 14 bytes)"},
+		{"list", `["CANARY"]`, shape + " (text/html, 10 bytes)"},
+		{"null", `null`, shape + ": not an object (text/html, 4 bytes)"},
+		{"another type", `{"status":["CANARY"]}`,
+			shape + ": status has another type (text/html, 21 bytes)"},
+		{"another status", `{"status":"CANARY"}`,
+			shape + ": status is not SUCCESS (text/html, 19 bytes)"},
+		{"error object", `{"message":"CANARY"}`,
+			shape + ": an error object (text/html, 20 bytes)"},
+		{"empty", "", shape + ": an empty body that is not JSON (no body)"},
+		{"long", success + strings.Repeat(" ", 8<<20),
+			shape + ": longer than 8 MiB (text/html, 8388608 bytes)"},
 	} {
-		client := respondingClient(t, httpmock.NewStringResponder(200, test.body).HeaderSet(http.Header{"Content-Type": {"text/html"}, "X-Request-Id": {"req-1"}}))
-		err := mergeError(t, client)
-		if err.Error() != "courier: merge profile: "+test.want {
-			t.Errorf("%.40q\n got %s\nwant courier: merge profile: %s", test.body, err, test.want)
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			header := http.Header{"Content-Type": {"text/html"}, "X-Request-Id": {"req-1"}}
+			respond := httpmock.NewStringResponder(200, test.body).HeaderSet(header)
+			err := mergeError(t, newClient(t, respond))
+			wantTypes(t, err, "*courier.UnexpectedResponseError")
+			if err.Error() != test.want {
+				t.Errorf("\n got %s\nwant %s", err, test.want)
+			}
+			got := wantError[*courier.UnexpectedResponseError](t, err)
+			if got.Operation != "merge profile" {
+				t.Errorf("got the operation %q, want merge profile", got.Operation)
+			}
+			if got.StatusCode != 200 {
+				t.Errorf("got the status %d, want 200", got.StatusCode)
+			}
+			if diff := cmp.Diff(header, got.Header); diff != "" {
+				t.Errorf("the header (-want +got):\n%s", diff)
+			}
+			if want := test.body[:min(len(test.body), 8<<20)]; string(got.Body) != want {
+				t.Errorf("got the body %.40q, want %.40q", got.Body, want)
+			}
+			if got.Err == nil || !errors.Is(err, got.Err) {
+				t.Fatalf("%v does not match its Err %v", err, got.Err)
+			}
+			if got.Err.Error() == "" {
+				t.Error("its Err has no text")
+			}
+		})
+	}
+}
+
+// TestRetryable: true where the client itself would retry that outcome of that operation,
+// limits and budget aside.
+func TestRetryable(t *testing.T) {
+	t.Parallel()
+	key := courier.WithIdempotencyKey("order-1")
+	for _, test := range []struct {
+		name    string
+		respond httpmock.Responder
+		op      operation
+		opts    []courier.RequestOption
+		want    bool
+	}{
+		{"merge, 429", respond(429, ""), mergeProfile, nil, true},
+		{"merge, 503", respond(503, ""), mergeProfile, nil, true},
+		{"merge, 500", respond(500, ""), mergeProfile, nil, true},
+		{"merge, 500 with a key", respond(500, ""), mergeProfile,
+			[]courier.RequestOption{key}, false},
+		{"merge, 503 with a key", respond(503, ""), mergeProfile,
+			[]courier.RequestOption{key}, true},
+		{"merge, 409", respond(409, ""), mergeProfile, nil, true},
+		{"merge, 400", respond(400, ""), mergeProfile, nil, false},
+		{"merge, 401", respond(401, ""), mergeProfile, nil, false},
+		{"get, 404", respond(404, ""), getProfile, nil, false},
+		{"merge, 302", respond(302, ""), mergeProfile, nil, false},
+		{"merge, another shape", respond(200, "[]"), mergeProfile, nil, false},
+		{"merge, Retry-After beyond the limit",
+			respond(429, "").HeaderSet(http.Header{"Retry-After": {"86400"}}),
+			mergeProfile, nil, true},
+		{"merge, timed out", hang, mergeProfile, nil, true},
+		{"merge, cut off", cutOff(200, `{"stat`), mergeProfile, nil, true},
+		{"merge, refused", refuse, mergeProfile, nil, true},
+		{"merge, host not found", fail(errNoSuchHost), mergeProfile, nil, false},
+		{"patch, 429", respond(429, ""), patchProfile, nil, true},
+		{"patch, 503", respond(503, ""), patchProfile, nil, true},
+		{"patch, 500", respond(500, ""), patchProfile, nil, false},
+		{"patch, 409", respond(409, ""), patchProfile, nil, false},
+		{"patch, timed out", hang, patchProfile, nil, false},
+		{"patch, cut off", cutOff(200, `{"stat`), patchProfile, nil, false},
+		{"patch, no connection", refuse, patchProfile, nil, true},
+		{"patch, host not found", fail(errNoSuchHost), patchProfile, nil, false},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				client := newClient(t, test.respond, courier.WithMaxRetries(0))
+				_, err := test.op.call(t.Context(), client, "user-1", test.opts...)
+				if err == nil {
+					t.Fatal("got no error")
+				}
+				for _, err := range []error{
+					err,
+					fmt.Errorf("wrapped: %w", err),
+					errors.Join(io.EOF, err),
+				} {
+					if got := courier.Retryable(err); got != test.want {
+						t.Errorf("Retryable(%v) is %t, want %t", err, got, test.want)
+					}
+				}
+			})
+		})
+	}
+}
+
+// TestRetryableInFlight: a call that was canceled in flight is as one that timed out.
+func TestRetryableInFlight(t *testing.T) {
+	t.Parallel()
+	for _, op := range operations {
+		synctest.Test(t, func(t *testing.T) {
+			ctx, cancel := context.WithCancel(t.Context())
+			time.AfterFunc(time.Second, cancel)
+			_, err := op.call(ctx, newClient(t, hang), "user-1")
+			want := op.name != "patch profile"
+			if got := courier.Retryable(err); got != want {
+				t.Errorf("%s: Retryable(%v) is %t, want %t", op.name, err, got, want)
+			}
+		})
+	}
+}
+
+func TestRetryableOfOtherErrors(t *testing.T) {
+	t.Parallel()
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	client := newClient(t, respond(200, success))
+	for _, op := range operations {
+		_, err := op.call(canceled, client, "user-1") // never sent
+		if !courier.Retryable(err) {
+			t.Errorf("%s: Retryable(%v) is false, want true", op.name, err)
 		}
-		wantTypes(t, err, "*courier.UnexpectedResponseError")
-		var got *courier.UnexpectedResponseError
-		if !errors.As(err, &got) || got.Operation != "merge profile" || got.StatusCode != 200 || got.Header.Get("X-Request-Id") != "req-1" ||
-			!strings.HasPrefix(test.body, string(got.Body)) || got.Err == nil || !errors.Is(err, got.Err) {
-			t.Errorf("%.40q: the error is %.300s", test.body, fmt.Sprintf("%#v", err))
+	}
+	_, invalid := client.Profiles.Delete(t.Context(), "")
+	for _, err := range []error{
+		nil, invalid, fmt.Errorf("wrapped: %w", invalid),
+		io.EOF, context.Canceled, context.DeadlineExceeded,
+	} {
+		if courier.Retryable(err) {
+			t.Errorf("Retryable(%v) is true, want false", err)
 		}
 	}
 }
 
-// eachError calls test with an error of each type, as a call returns it.
-func eachError(t *testing.T, test func(t *testing.T, err error)) {
+// errorsOfEachType returns an error of each type, as a call returns it.
+func errorsOfEachType(t *testing.T) []error {
 	t.Helper()
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
-	_, notSent := respondingClient(t, nil).Profiles.Merge(canceled, "user-4711", courier.Profile{})
-	_, refused := respondingClient(t, nil).Profiles.Merge(t.Context(), "", courier.Profile{})
-	all := []error{notSent, refused, mergeError(t, respondingClient(t, failingWith(io.EOF))), mergeError(t, respondingClient(t, httpmock.NewStringResponder(200, "null")))}
+	client := newClient(t, respond(200, success))
+	_, notSent := merge(canceled, client)
+	_, invalid := client.Profiles.Delete(t.Context(), "")
+	all := []error{
+		notSent, invalid,
+		mergeError(t, newClient(t, fail(io.EOF))),
+		mergeError(t, newClient(t, respond(200, "null"))),
+	}
 	for _, status := range []int{302, 400, 401, 403, 404, 409, 413, 429, 503} {
-		all = append(all, mergeError(t, respondingClient(t, httpmock.NewStringResponder(status, errorBody).HeaderSet(http.Header{"X-Request-Id": {"req-1"}}), courier.WithMaxRetries(0))))
+		header := http.Header{"X-Request-Id": {"req-1"}}
+		respond := httpmock.NewStringResponder(status, errorBody).HeaderSet(header)
+		all = append(all, mergeError(t, newClient(t, respond, courier.WithMaxRetries(0))))
 	}
-	for _, err := range all {
-		t.Run(fmt.Sprintf("%T", err), func(t *testing.T) { test(t, err) })
-	}
+	return all
 }
 
-// logged returns what the two handlers of log/slog make of v, without the time.
-func logged(v any) (text, json string) {
-	var a, b strings.Builder
-	options := &slog.HandlerOptions{ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
-		if len(groups) == 0 && attr.Key != "v" {
-			return slog.Attr{}
-		}
-		return attr
-	}}
-	slog.New(slog.NewTextHandler(&a, options)).Info("", "v", v)
-	slog.New(slog.NewJSONHandler(&b, options)).Info("", "v", v)
-	return strings.TrimSpace(a.String()), strings.TrimSpace(b.String())
+// logged returns what slog's text handler makes of v.
+func logged(v any) string {
+	var text strings.Builder
+	handler := slog.NewTextHandler(&text, &slog.HandlerOptions{
+		ReplaceAttr: func(groups []string, attr slog.Attr) slog.Attr {
+			if len(groups) == 0 && attr.Key != "v" { // time, level, and message
+				return slog.Attr{}
+			}
+			return attr
+		},
+	})
+	slog.New(handler).Info("", "v", v)
+	return strings.TrimSpace(text.String())
 }
 
 func TestErrorsInSlog(t *testing.T) {
 	t.Parallel()
-	const attempts = "courier: merge profile: no response after 4 attempts: EOF"
-	const notSent = "courier: merge profile: nothing was sent: context canceled"
-	const unexpected = "courier: merge profile: 200, but not the documented response: not an object (no content type, 4 bytes)"
-	want := map[string][2]string{
-		"*courier.ConnectionError": {
-			`v.operation="merge profile" v.attempts=4 v.error="` + attempts + `"`,
-			`{"v":{"operation":"merge profile","attempts":4,"error":"` + attempts + `"}}`,
-		},
-		"*courier.UnexpectedResponseError": {
-			`v.operation="merge profile" v.status=200 v.error="` + unexpected + `"`,
-			`{"v":{"operation":"merge profile","status":200,"error":"` + unexpected + `"}}`,
-		},
-		"*courier.ValidationError": {`v.field=userID v.reason="the user ID is empty: pass the ID of a user"`, `{"v":{"field":"userID","reason":"the user ID is empty: pass the ID of a user"}}`},
-		"*courier.notSentError": {
-			`v.operation="merge profile" v.error="` + notSent + `"`,
-			`{"v":{"operation":"merge profile","error":"` + notSent + `"}}`,
-		},
+	want := map[string]string{
+		"*courier.ConnectionError": `v.operation="merge profile" v.attempts=4 ` +
+			`v.error="courier: merge profile: no response after 4 attempts: EOF"`,
+		"*courier.UnexpectedResponseError": `v.operation="merge profile" v.status=200 ` +
+			`v.error="courier: merge profile: 200, but not the documented response: ` +
+			`not an object (application/json, 4 bytes)"`,
+		"*courier.ValidationError": `v.field=userID ` +
+			`v.reason="the user ID is empty: pass the ID of a user"`,
+		"*courier.notSentError": `v.operation="merge profile" ` +
+			`v.error="courier: merge profile: nothing was sent: context canceled"`,
+		"*courier.RateLimitError": `v.operation="merge profile" v.status=429 v.type=some_error ` +
+			`v.message="Error Message" v.request_id=req-1 v.attempts=1 v.retry_after=0s`,
 	}
-	eachError(t, func(t *testing.T, err error) {
-		wanted, ok := want[fmt.Sprintf("%T", err)]
-		if status := new(courier.APIError); !ok && errors.As(err, &status) {
-			wanted = [2]string{
-				fmt.Sprintf(`v.operation="merge profile" v.status=%d v.type=some_error v.message="Error Message" v.request_id=req-1 v.attempts=1`, status.StatusCode),
-				fmt.Sprintf(`{"v":{"operation":"merge profile","status":%d,"type":"some_error","message":"Error Message","request_id":"req-1","attempts":1}}`, status.StatusCode),
-			}
+	for _, err := range errorsOfEachType(t) {
+		wanted := want[fmt.Sprintf("%T", err)]
+		if wanted == "" {
+			status := wantError[*courier.APIError](t, err).StatusCode
+			wanted = fmt.Sprintf(`v.operation="merge profile" v.status=%d v.type=some_error `+
+				`v.message="Error Message" v.request_id=req-1 v.attempts=1`, status)
 		}
-		if limited := new(courier.RateLimitError); errors.As(err, &limited) {
-			wanted[0] += fmt.Sprintf(" v.retry_after=%v", limited.RetryAfter)
-			wanted[1] = strings.TrimSuffix(wanted[1], "}}") + fmt.Sprintf(`,"retry_after":%d}}`, limited.RetryAfter)
+		if diff := cmp.Diff(wanted, logged(err)); diff != "" {
+			t.Errorf("a %T in the log (-want +got):\n%s", err, diff)
 		}
-		text, json := logged(err)
-		if diff := cmp.Diff(wanted, [2]string{text, json}); diff != "" {
-			t.Errorf("the log (-want +got):\n%s", diff)
-		}
-	})
-	// What a server wrote is bounded, and on one line.
-	body := `{"message":"` + strings.Repeat("m\\n", 300_000) + `","type":"` + strings.Repeat("t", 50_000) + `"}`
-	client := respondingClient(t, httpmock.NewStringResponder(400, body).HeaderSet(http.Header{"X-Request-Id": {strings.Repeat("r", 50_000)}}))
-	if text, json := logged(mergeError(t, client)); len(text) > 1000 || len(json) > 1000 || strings.Contains(text+json, `\n`) {
-		t.Errorf("the log lines have %d and %d bytes: %.200s", len(text), len(json), text)
 	}
 }
 
-// Callers copy errors, and make them in their own tests.
+// TestInterruptedErrorInSlog: the attempt's error, and what ended the wait.
+func TestInterruptedErrorInSlog(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		wait := courier.WithRetryWait(time.Minute, time.Minute)
+		_, err := merge(ctx, newClient(t, respond(503, errorBody), wait))
+		want := `v.operation="merge profile" v.status=503 v.type=some_error ` +
+			`v.message="Error Message" v.request_id="" v.attempts=1 v.ended="context canceled"`
+		if diff := cmp.Diff(want, logged(err)); diff != "" {
+			t.Errorf("the log (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestLogIsBounded: what a server wrote cannot flood or break a log.
+func TestLogIsBounded(t *testing.T) {
+	t.Parallel()
+	long := strings.Repeat("x", 50_000)
+	body := `{"message":"` + strings.Repeat(`m\n`, 300_000) + `","type":"` + long + `"}`
+	header := http.Header{"X-Request-Id": {long}}
+	err := mergeError(t, newClient(t, respond(400, body).HeaderSet(header)))
+	text := logged(err)
+	if len(text) > 1000 {
+		t.Errorf("the log line has %d bytes, want at most 1000", len(text))
+	}
+	if strings.Contains(text, `\n`) {
+		t.Errorf("the log line has a line break: %.200s", text)
+	}
+}
+
+// TestErrorValues: callers copy errors, and make them in their own tests. A value prints like
+// its pointer.
 func TestErrorValues(t *testing.T) {
 	t.Parallel()
-	common := courier.APIError{Operation: "get profile", StatusCode: 404, Message: "no such user", Attempts: 1}
-	failed := courier.ConnectionError{Operation: "get profile", Attempts: 2, Err: io.EOF}
-	unexpected := courier.UnexpectedResponseError{Operation: "get profile", StatusCode: 200, Err: io.EOF}
-	const text = "courier: get profile: 404 Not Found: no such user"
-	const failedText, unexpectedText = "courier: get profile: no response after 2 attempts: EOF", "courier: get profile: 200, but not the documented response (no body)"
-	for value, want := range map[any]string{
-		&common: text, &courier.NotFoundError{APIError: common}: text, &failed: failedText, &unexpected: unexpectedText,
+	api := courier.APIError{Operation: "get profile", StatusCode: 404, Message: "no such user"}
+	for _, test := range []struct {
+		pointer, value any
+		want           string
+	}{
+		{&api, api, "courier: get profile: 404 Not Found: no such user"},
+		{&courier.NotFoundError{APIError: api}, courier.NotFoundError{APIError: api},
+			"courier: get profile: 404 Not Found: no such user"},
+		{&courier.ConnectionError{Operation: "get profile", Attempts: 2, Err: io.EOF},
+			courier.ConnectionError{Operation: "get profile", Attempts: 2, Err: io.EOF},
+			"courier: get profile: no response after 2 attempts: EOF"},
+		{&courier.UnexpectedResponseError{Operation: "get profile", StatusCode: 200, Err: io.EOF},
+			courier.UnexpectedResponseError{Operation: "get profile", StatusCode: 200, Err: io.EOF},
+			"courier: get profile: 200, but not the documented response (no body)"},
 	} {
-		for _, value := range []any{value, reflect.ValueOf(value).Elem().Interface()} {
-			if got := fmt.Sprintf("%v %+v %s", value, value, value); got != want+" "+want+" "+want {
-				t.Errorf("a %T is %q, want %q", value, got, want)
+		for _, v := range []any{test.pointer, test.value} {
+			for _, verb := range []string{"%v", "%+v", "%s"} {
+				if got := fmt.Sprintf(verb, v); got != test.want {
+					t.Errorf("%s of a %T is %q, want %q", verb, v, got, test.want)
+				}
 			}
-			log, json := logged(value)
-			if !strings.HasPrefix(log, `v.operation="get profile"`) || !strings.HasPrefix(json, `{"v":{"operation":"get profile"`) {
-				t.Errorf("a %T in slog is %s, %s", value, log, json)
+			if text := logged(v); !strings.HasPrefix(text, `v.operation="get profile"`) {
+				t.Errorf("a %T in the log is %s, want its fields", v, text)
 			}
 		}
 	}
+}
+
+func TestEmptyErrors(t *testing.T) {
+	t.Parallel()
 	for _, err := range []error{
-		&courier.InvalidRequestError{}, &courier.AuthenticationError{}, &courier.PermissionError{}, &courier.NotFoundError{}, &courier.ConflictError{},
-		&courier.PayloadTooLargeError{}, &courier.RateLimitError{}, &courier.ServerError{}, &courier.APIError{}, &courier.ConnectionError{},
-		&courier.UnexpectedResponseError{}, &courier.ValidationError{},
+		&courier.APIError{}, &courier.InvalidRequestError{}, &courier.AuthenticationError{},
+		&courier.PermissionError{}, &courier.NotFoundError{}, &courier.ConflictError{},
+		&courier.PayloadTooLargeError{}, &courier.RateLimitError{}, &courier.ServerError{},
+		&courier.ConnectionError{}, &courier.UnexpectedResponseError{}, &courier.ValidationError{},
 	} {
-		if text := err.Error(); strings.ContainsFunc(text, func(c rune) bool { return !unicode.IsPrint(c) }) || text == "" {
-			t.Errorf("%q is not one printable line", text)
+		text := err.Error()
+		notPrintable := func(c rune) bool { return !unicode.IsPrint(c) }
+		if text == "" || strings.ContainsFunc(text, notPrintable) {
+			t.Errorf("an empty %T is %q, want one printable line", err, text)
 		}
-		text, json := logged(err)
-		if errors.Is(err, io.EOF) || strings.Contains(strings.ToLower(text+json), "panic") {
-			t.Errorf("an empty %T is %s, %s", err, text, json)
+		if text := logged(err); strings.Contains(strings.ToLower(text), "panic") {
+			t.Errorf("an empty %T in the log is %s", err, text)
+		}
+		if errors.Is(err, io.EOF) {
+			t.Errorf("an empty %T matches io.EOF", err)
 		}
 	}
-	// The precise error and the common one are the same error.
-	precise, found := &courier.NotFoundError{APIError: common}, new(courier.APIError)
-	if !errors.As(fmt.Errorf("more: %w", precise), &found) || found != &precise.APIError {
-		t.Errorf("errors.As finds %p, want %p", found, &precise.APIError)
+}
+
+// TestAPIErrorIsThePreciseErrors: what errors.As finds is the embedded APIError, not a copy.
+func TestAPIErrorIsThePreciseErrors(t *testing.T) {
+	t.Parallel()
+	precise := &courier.NotFoundError{APIError: courier.APIError{StatusCode: 404}}
+	found := wantError[*courier.APIError](t, fmt.Errorf("wrapped: %w", precise))
+	if found != &precise.APIError {
+		t.Errorf("got the APIError at %p, want %p", found, &precise.APIError)
 	}
 }

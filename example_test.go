@@ -7,33 +7,36 @@ import (
 	"log"
 	"log/slog"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"slices"
 	"time"
 
-	"github.com/jarcoal/httpmock"
-
 	courier "github.com/courier-profiles/courier-go"
 	"github.com/courier-profiles/courier-go/couriertest"
+	"github.com/jarcoal/httpmock"
 )
 
-// newServer starts an in-memory fake of the API and returns a client of it. Programs
-// that talk to Courier call courier.NewClient instead, as in the first example.
-func newServer(opts ...courier.Option) (*couriertest.Server, *courier.Client) {
-	server := couriertest.NewServer()
-	client, err := server.Client(opts...)
+// startFake starts an in-memory fake of the API, and returns it with a client of it. A program
+// calls courier.NewClient alone, as the first example does; a test has couriertest.NewServer.
+func startFake(opts ...courier.Option) (*couriertest.Handler, *courier.Client, func()) {
+	fake := couriertest.NewHandler()
+	server := httptest.NewServer(fake)
+	client, err := courier.NewClient(fake.APIKey,
+		append([]courier.Option{courier.WithBaseURL(server.URL)}, opts...)...)
 	if err != nil {
 		log.Fatal(err)
 	}
-	return server, client
+	return fake, client, server.Close
 }
 
 func Example() {
 	ctx := context.Background()
-	server := couriertest.NewServer() // leave this and WithBaseURL out to talk to Courier
+	fake := couriertest.NewHandler() // leave the fake and WithBaseURL out to talk to Courier
+	server := httptest.NewServer(fake)
 	defer server.Close()
 
-	client, err := courier.NewClient(server.APIKey, courier.WithBaseURL(server.URL))
+	client, err := courier.NewClient(fake.APIKey, courier.WithBaseURL(server.URL))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -63,9 +66,10 @@ func ExampleNewClient() {
 	}
 	defer client.CloseIdleConnections()
 
-	_, err = courier.NewClient("your-api-key\n")
+	_, err = courier.NewClient("")
 	fmt.Println(err)
-	// Output: courier: apiKey: the API key contains spaces, line breaks, or other characters that no key has: check how it was copied or read
+	// Output:
+	// courier: apiKey: the API key is empty: copy it from the settings of your Courier workspace
 }
 
 // countingTransport stands for the RoundTripper of a tracing library.
@@ -79,31 +83,31 @@ func (t *countingTransport) RoundTrip(req *http.Request) (*http.Response, error)
 	return t.next.RoundTrip(req)
 }
 
-// The connection pool of this package keeps its properties when it is wrapped, here to
-// count requests. One pool can serve many clients, for example one per API key.
+// Change the connection pool, wrap it, and share it between clients, such as one per API key.
 func ExampleNewTransport() {
-	pool := &countingTransport{next: courier.NewTransport(nil)}
-	shared := courier.WithHTTPClient(&http.Client{Transport: pool})
-	server, first := newServer(shared)
-	defer server.Close()
-	second, err := server.Client(shared)
-	if err != nil {
-		log.Fatal(err)
-	}
+	pool := courier.NewTransport()
+	pool.MaxConnsPerHost = 100
+	counting := &countingTransport{next: pool}
+	shared := courier.WithHTTPClient(&http.Client{Transport: counting})
 
+	fake, first, stop := startFake(shared)
+	defer stop()
+	_, second, stop := startFake(shared)
+	defer stop()
 	for _, client := range []*courier.Client{first, second} {
-		if _, err := client.Profiles.Merge(context.Background(), "user-1", courier.Profile{}); err != nil {
+		_, err := client.Profiles.Merge(context.Background(), "user-1", courier.Profile{})
+		if err != nil {
 			log.Fatal(err)
 		}
 	}
-	fmt.Println(pool.calls, "requests")
-	// Output: 2 requests
+	fmt.Println(counting.calls, "requests,", len(fake.Requests()), "of them of the first client")
+	// Output: 2 requests, 1 of them of the first client
 }
 
 func ExampleProfilesService_Merge() {
 	ctx := context.Background()
-	server, client := newServer()
-	defer server.Close()
+	fake, client, stop := startFake()
+	defer stop()
 
 	// The first merge creates the profile.
 	_, err := client.Profiles.Merge(ctx, "user-1", courier.Profile{
@@ -114,8 +118,8 @@ func ExampleProfilesService_Merge() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	// The second one leaves the address, removes the phone number, and changes one key
-	// of custom.
+	// The second one leaves the email address, removes the phone number, and changes one
+	// key of custom.
 	result, err := client.Profiles.Merge(ctx, "user-1", courier.Profile{
 		PhoneNumber: courier.Null[string](),
 		Custom:      courier.Set(map[string]any{"plan": "pro"}),
@@ -125,7 +129,7 @@ func ExampleProfilesService_Merge() {
 	}
 	fmt.Println(result.Status)
 
-	stored, _ := server.Profile("user-1")
+	stored, _ := fake.Profile("user-1")
 	fmt.Println(stored)
 	// Output:
 	// SUCCESS
@@ -134,9 +138,9 @@ func ExampleProfilesService_Merge() {
 
 func ExampleProfilesService_Get() {
 	ctx := context.Background()
-	server, client := newServer()
-	defer server.Close()
-	err := server.SetProfile("user-1", courier.Profile{
+	fake, client, stop := startFake()
+	defer stop()
+	err := fake.SetProfile("user-1", courier.Profile{
 		Email: courier.Set("user@example.com"),
 		Extra: map[string]any{"my_own_key": 1},
 	})
@@ -162,14 +166,13 @@ func ExampleProfilesService_Get() {
 	// no profile: true
 }
 
-// Change one field of a profile and keep all others, including keys that this package
-// does not know. Merge does the same in one call, and keeps what others write between
-// the Get and the Replace.
+// Change one field of a profile and keep all others, including keys that this package does
+// not know. Merge does the same in one call, and keeps what others write in between.
 func ExampleProfilesService_Replace() {
 	ctx := context.Background()
-	server, client := newServer()
-	defer server.Close()
-	err := server.SetProfile("user-1", courier.Profile{
+	fake, client, stop := startFake()
+	defer stop()
+	err := fake.SetProfile("user-1", courier.Profile{
 		Email: courier.Set("old@example.com"),
 		Extra: map[string]any{"my_own_key": 1},
 	})
@@ -186,15 +189,16 @@ func ExampleProfilesService_Replace() {
 		log.Fatal(err)
 	}
 
-	stored, _ := server.Profile("user-1")
+	stored, _ := fake.Profile("user-1")
 	fmt.Println(stored)
 	// Output: {"email":"new@example.com","my_own_key":1}
 }
 
+// PatchTest makes Courier reject the whole patch if the profile has changed in the meantime.
 func ExampleProfilesService_Patch() {
-	server, client := newServer()
-	defer server.Close()
-	err := server.SetProfile("user-1", courier.Profile{
+	fake, client, stop := startFake()
+	defer stop()
+	err := fake.SetProfile("user-1", courier.Profile{
 		PhoneNumber: courier.Set("555-555-5555"),
 		Custom:      courier.Set(map[string]any{"plan": "free", "tags": []string{"new"}}),
 	})
@@ -202,35 +206,11 @@ func ExampleProfilesService_Patch() {
 		log.Fatal(err)
 	}
 
-	_, err = client.Profiles.Patch(context.Background(), "user-1", []courier.PatchOp{
-		courier.PatchReplace("/custom/plan", "pro"),
-		courier.PatchAdd("/custom/tags/-", "paying"), // appends to the array
-		courier.PatchRemove("/phone_number"),
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-
-	stored, _ := server.Profile("user-1")
-	fmt.Println(stored)
-	// Output: {"custom":{"plan":"pro","tags":["new","paying"]}}
-}
-
-// A conditional change: PatchTest makes Courier reject the whole patch if the profile
-// has changed in the meantime.
-func ExamplePatchTest() {
-	server, client := newServer()
-	defer server.Close()
-	err := server.SetProfile("user-1", courier.Profile{
-		Custom: courier.Set(map[string]any{"plan": "free"}),
-	})
-	if err != nil {
-		log.Fatal(err)
-	}
-
 	upgrade := []courier.PatchOp{
 		courier.PatchTest("/custom/plan", "free"),
-		courier.PatchReplace("/custom/plan", "pro"),
+		courier.PatchReplace(courier.JSONPointer("custom", "plan"), "pro"),
+		courier.PatchAdd("/custom/tags/-", "paying"), // appends to the array
+		courier.PatchRemove("/phone_number"),
 	}
 	for range 2 {
 		_, err := client.Profiles.Patch(context.Background(), "user-1", upgrade)
@@ -244,53 +224,60 @@ func ExamplePatchTest() {
 			log.Fatal(err)
 		}
 	}
+
+	stored, _ := fake.Profile("user-1")
+	fmt.Println(stored)
 	// Output:
 	// upgraded
 	// not on the free plan
+	// {"custom":{"plan":"pro","tags":["new","paying"]}}
 }
 
-// Erase a user: Delete removes the profile, and UnsubscribeAll the list subscriptions.
-// Neither removes the user's preferences. Device tokens, tenants, and topic preferences
-// belong to other APIs of Courier and have to be erased there.
+// Erase a user: Delete removes the profile, and UnsubscribeAll the list subscriptions. Neither
+// removes the user's preferences. Device tokens, tenants, and topic preferences belong to other
+// APIs of Courier and have to be erased there.
 func ExampleProfilesService_Delete() {
 	ctx := context.Background()
-	server, client := newServer()
-	defer server.Close()
-	_, err := client.Profiles.Merge(ctx, "user-1", courier.Profile{Email: courier.Set("user@example.com")})
-	if err != nil {
+	fake, client, stop := startFake()
+	defer stop()
+	if err := fake.SetProfile("user-1", courier.Profile{}); err != nil {
 		log.Fatal(err)
 	}
-	_, err = client.Profiles.Lists.Subscribe(ctx, "user-1", []courier.ListSubscription{{ListID: "news"}})
-	if err != nil {
+	lists := []courier.ListSubscription{{ListID: "news"}}
+	if _, err := client.Profiles.Lists.Subscribe(ctx, "user-1", lists); err != nil {
 		log.Fatal(err)
 	}
 
 	if _, err := client.Profiles.Delete(ctx, "user-1"); err != nil {
 		log.Fatal(err)
 	}
-	fmt.Println("still subscribed to", len(server.Subscriptions("user-1")), "list")
+	fmt.Println("still subscribed to", len(fake.Subscriptions("user-1")), "list")
 	if _, err := client.Profiles.Lists.UnsubscribeAll(ctx, "user-1"); err != nil {
 		log.Fatal(err)
 	}
 
-	_, found := server.Profile("user-1")
-	fmt.Println("profile:", found, "lists:", len(server.Subscriptions("user-1")))
+	_, found := fake.Profile("user-1")
+	fmt.Println("profile:", found, "lists:", len(fake.Subscriptions("user-1")))
 	// Output:
 	// still subscribed to 1 list
 	// profile: false lists: 0
 }
 
-// Subscribe a user to lists, one of them with preferences, and read them back. All reads
-// page by page; use Page to show one page at a time.
+// Subscribe a user to lists, one of them with preferences, and read them back. All reads page
+// by page; use Page to show one page at a time.
 func ExampleListsService() {
 	ctx := context.Background()
-	server, client := newServer()
-	defer server.Close()
-	weekly := &courier.Preferences{Notifications: map[string]courier.Preference{
-		"weekly": {Status: "OPTED_IN", ChannelPreferences: []courier.ChannelPreference{{Channel: "email"}}},
-	}}
+	_, client, stop := startFake()
+	defer stop()
+	byEmail := courier.Preference{
+		Status:             "OPTED_IN",
+		ChannelPreferences: []courier.ChannelPreference{{Channel: "email"}},
+	}
 	_, err := client.Profiles.Lists.Subscribe(ctx, "user-1", []courier.ListSubscription{
-		{ListID: "news"}, {ListID: "offers", Preferences: weekly}, {ListID: "incidents"}, {ListID: "releases"},
+		{ListID: "incidents"},
+		{ListID: "news", Preferences: &courier.Preferences{
+			Notifications: map[string]courier.Preference{"weekly": byEmail},
+		}},
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -303,10 +290,8 @@ func ExampleListsService() {
 		fmt.Println(list.ID)
 	}
 	// Output:
-	// news
-	// offers
 	// incidents
-	// releases
+	// news
 }
 
 // A field has three states.
@@ -318,15 +303,18 @@ func ExampleField() {
 	}
 	fmt.Println(profile)
 
-	for _, field := range []courier.Field[string]{profile.Name, profile.Email, profile.PhoneNumber} {
+	for _, field := range []courier.Field[string]{
+		profile.Name, profile.Email, profile.PhoneNumber,
+	} {
 		value, ok := field.Get()
-		fmt.Printf("%q %t null=%t unset=%t or=%q\n", value, ok, field.IsNull(), field.IsUnset(), field.Or("fallback"))
+		fmt.Printf("%q %t, null %t, unset %t, or %q\n",
+			value, ok, field.IsNull(), field.IsUnset(), field.Or("fallback"))
 	}
 	// Output:
 	// {"name":"","email":null}
-	// "" true null=false unset=false or=""
-	// "" false null=true unset=false or="fallback"
-	// "" false null=false unset=true or="fallback"
+	// "" true, null false, unset false, or ""
+	// "" false, null true, unset false, or "fallback"
+	// "" false, null false, unset true, or "fallback"
 }
 
 // Write a nullable column of a database: nil removes the key.
@@ -341,11 +329,23 @@ func ExampleSetOrNull() {
 	// Output: {"name":"Ada","phone_number":null}
 }
 
+// Change one field of an address that was read.
+func ExampleField_Update() {
+	profile := courier.Profile{Address: courier.Set(courier.Address{
+		Locality: courier.Set("London"), Country: courier.Set("GB"),
+	})}
+	profile.Address.Update(func(address *courier.Address) {
+		address.Locality = courier.Set("Leeds")
+	})
+	fmt.Println(profile)
+	// Output: {"address":{"locality":"Leeds","country":"GB"}}
+}
+
 // JSON that does not fit its field stays in the field until Set replaces it.
 func ExampleField_Mismatch() {
-	server, client := newServer()
-	defer server.Close()
-	err := server.SetProfile("user-1", courier.Profile{
+	fake, client, stop := startFake()
+	defer stop()
+	err := fake.SetProfile("user-1", courier.Profile{
 		Extra: map[string]any{"email_verified": "true", "my_own_key": []int{1, 2}},
 	})
 	if err != nil {
@@ -373,8 +373,8 @@ func ExampleProfile_SetCustom() {
 		AccountID int64  `json:"account_id"`
 	}
 	ctx := context.Background()
-	server, client := newServer()
-	defer server.Close()
+	_, client, stop := startFake()
+	defer stop()
 
 	var profile courier.Profile
 	if err := profile.SetCustom(custom{Plan: "pro", AccountID: 9007199254740993}); err != nil {
@@ -406,9 +406,9 @@ func ExampleJSONPointer() {
 
 // Tell errors apart by their types.
 func ExampleAPIError() {
-	server, client := newServer(courier.WithMaxRetries(0))
-	defer server.Close()
-	server.Fail(
+	fake, client, stop := startFake(courier.WithMaxRetries(0))
+	defer stop()
+	fake.Fail(
 		couriertest.Fault{Status: 429, RetryAfter: "30"},
 		couriertest.Fault{Status: 401},
 		couriertest.Fault{Status: 200, CutOff: true},
@@ -421,7 +421,7 @@ func ExampleAPIError() {
 			missing  *courier.NotFoundError
 			response *courier.APIError
 			failed   *courier.ConnectionError
-			refused  *courier.ValidationError
+			invalid  *courier.ValidationError
 		)
 		switch {
 		case errors.As(err, &limited):
@@ -432,8 +432,8 @@ func ExampleAPIError() {
 			fmt.Println("failed with status", response.StatusCode)
 		case errors.As(err, &failed):
 			fmt.Println("no response")
-		case errors.As(err, &refused):
-			fmt.Println("not sent, because of", refused.Field)
+		case errors.As(err, &invalid):
+			fmt.Println("not sent, because of", invalid.Field)
 		}
 	}
 	// Output:
@@ -444,14 +444,34 @@ func ExampleAPIError() {
 	// not sent, because of userID
 }
 
+// Put a failed update back into a queue only if the same call may succeed later.
+func ExampleRetryable() {
+	fake, client, stop := startFake(courier.WithMaxRetries(0))
+	defer stop()
+	fake.Fail(couriertest.Fault{Status: 503}, couriertest.Fault{Status: 400})
+
+	for range 2 {
+		_, err := client.Profiles.Merge(context.Background(), "user-1", courier.Profile{})
+		if courier.Retryable(err) {
+			fmt.Println("retry later:", err)
+		} else if err != nil {
+			fmt.Println("drop:", err)
+		}
+	}
+	// Output:
+	// retry later: courier: merge profile: 503 api_error: Service Unavailable
+	// drop: courier: merge profile: 400 invalid_request_error: Bad Request
+}
+
 // A call that was never sent can safely be repeated, even one that is not idempotent.
 func ExampleErrNotSent() {
-	server, client := newServer()
-	defer server.Close()
+	_, client, stop := startFake()
+	defer stop()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 
-	_, err := client.Profiles.Patch(ctx, "user-1", []courier.PatchOp{courier.PatchRemove("/email")})
+	ops := []courier.PatchOp{courier.PatchRemove("/email")}
+	_, err := client.Profiles.Patch(ctx, "user-1", ops)
 	fmt.Println(err)
 	fmt.Println(errors.Is(err, courier.ErrNotSent), errors.Is(err, context.Canceled))
 	// Output:
@@ -461,16 +481,17 @@ func ExampleErrNotSent() {
 
 // Count attempts, with the labels of a metric.
 func ExampleWithObserver() {
-	server, client := newServer(
+	fake, client, stop := startFake(
 		courier.WithRetryWait(time.Millisecond, 10*time.Millisecond),
 		courier.WithObserver(func(_ context.Context, a courier.Attempt) {
 			fmt.Println(a.Operation, a.Number, a.StatusCode, "retry:", a.Wait > 0)
 		}),
 	)
-	defer server.Close()
-	server.Fail(couriertest.Fault{Status: 503})
+	defer stop()
+	fake.Fail(couriertest.Fault{Status: 503})
 
-	if _, err := client.Profiles.Merge(context.Background(), "user-1", courier.Profile{}); err != nil {
+	_, err := client.Profiles.Merge(context.Background(), "user-1", courier.Profile{})
+	if err != nil {
 		log.Fatal(err)
 	}
 	// Output:
@@ -483,55 +504,106 @@ func ExampleWithLogger() {
 		Level: slog.LevelDebug, // Info leaves out the attempts that got a 2xx
 		ReplaceAttr: func(_ []string, a slog.Attr) slog.Attr {
 			switch a.Key {
-			case "time", "duration", "wait": // they differ from run to run
-				return slog.Attr{}
+			case "level", "attempt", "message", "retry":
+				return a
 			}
-			return a
+			return slog.Attr{} // to keep this example short
 		},
 	}))
-	server, client := newServer(courier.WithLogger(logger))
-	defer server.Close()
-	server.Fail(couriertest.Fault{Status: 503})
+	fake, client, stop := startFake(courier.WithLogger(logger), courier.WithRetryWait(0, 0))
+	defer stop()
+	fake.Fail(couriertest.Fault{Status: 503})
 
 	if _, err := client.Profiles.Delete(context.Background(), "user-1"); err != nil {
-		log.Fatal(err)
+		fmt.Println(err)
 	}
 	// Output:
-	// level=WARN msg="courier: attempt" operation="delete profile" attempt=1 status=503 error.operation="delete profile" error.status=503 error.type=api_error error.message="Service Unavailable" error.request_id=request-1 error.attempts=1 retry=true
-	// level=DEBUG msg="courier: attempt" operation="delete profile" attempt=2 status=204 retry=false
+	// level=WARN attempt=1 error.message="Service Unavailable" retry=true
+	// level=DEBUG attempt=2 retry=false
 }
 
-// MergeAll yields one outcome per update. Updates of the same user keep their order.
-func ExampleProfilesService_MergeAll() {
-	server, client := newServer()
-	defer server.Close()
+// The second call gets the saved response of the first one, and changes nothing.
+func ExampleWithIdempotencyKey() {
+	fake, client, stop := startFake()
+	defer stop()
 
-	updates := func(yield func(string, courier.Profile) bool) {
-		_ = yield("user-1", courier.Profile{Email: courier.Set("old@example.com")}) &&
-			yield("", courier.Profile{Email: courier.Set("nobody@example.com")}) &&
-			yield("user-1", courier.Profile{Email: courier.Set("new@example.com")})
-	}
-	merged := 0
-	for outcome := range client.Profiles.MergeAll(context.Background(), updates, courier.WithConcurrency(64)) {
-		if outcome.Err != nil {
-			fmt.Printf("update %d: %v\n", outcome.Index, outcome.Err)
-			continue
+	key := courier.WithIdempotencyKey("signup-4711")
+	for _, plan := range []string{"free", "pro"} {
+		profile := courier.Profile{Custom: courier.Set(map[string]any{"plan": plan})}
+		_, err := client.Profiles.Merge(context.Background(), "user-1", profile, key)
+		if err != nil {
+			log.Fatal(err)
 		}
-		merged++
 	}
 
-	stored, _ := server.Profile("user-1")
-	fmt.Println(merged, "merged:", stored)
+	stored, _ := fake.Profile("user-1")
+	fmt.Println(stored)
+	// Output: {"custom":{"plan":"free"}}
+}
+
+// Test with canned responses and without a network, here by httpmock. For tests that read back
+// what they wrote, see package couriertest.
+func ExampleWithHTTPClient() {
+	transport := httpmock.NewMockTransport()
+	transport.RegisterResponder("GET", "https://api.courier.com/profiles/user-1",
+		httpmock.NewStringResponder(200, `{"profile":{"email":"user@example.com"}}`))
+
+	client, err := courier.NewClient("test-key",
+		courier.WithHTTPClient(&http.Client{Transport: transport}))
+	if err != nil {
+		log.Fatal(err)
+	}
+	user, err := client.Profiles.Get(context.Background(), "user-1")
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(user.Profile.Email.Or(""))
+	// Output: user@example.com
+}
+
+// MergeAll yields one outcome per update, and sends an update only if the earlier ones of its
+// user succeeded. To resume, send everything that was not merged again, in input order.
+func ExampleProfilesService_MergeAll() {
+	fake, client, stop := startFake(courier.WithMaxRetries(0))
+	defer stop()
+	fake.Fail(couriertest.Fault{Status: 503})
+
+	emails := []string{"old@example.com", "new@example.com"} // of user-1, in order
+	for range 2 {
+		updates := func(yield func(string, courier.Profile) bool) {
+			for _, email := range emails {
+				if !yield("user-1", courier.Profile{Email: courier.Set(email)}) {
+					return
+				}
+			}
+		}
+		merged := make([]bool, len(emails))
+		for outcome := range client.Profiles.MergeAll(context.Background(), updates) {
+			merged[outcome.Index] = outcome.Err == nil
+		}
+		var rest []string
+		for i, email := range emails {
+			if !merged[i] {
+				rest = append(rest, email)
+			}
+		}
+		fmt.Println("not merged:", rest)
+		emails = rest
+	}
+
+	stored, _ := fake.Profile("user-1")
+	fmt.Println(stored)
 	// Output:
-	// update 1: courier: userID: the user ID is empty: pass the ID of a user
-	// 2 merged: {"email":"new@example.com"}
+	// not merged: [old@example.com new@example.com]
+	// not merged: []
+	// {"email":"new@example.com"}
 }
 
 // Replace many profiles, then delete them.
 func ExampleProfilesService_ReplaceAll() {
 	ctx := context.Background()
-	server, client := newServer()
-	defer server.Close()
+	fake, client, stop := startFake()
+	defer stop()
 	userIDs := []string{"user-1", "user-2", "user-3"}
 
 	profiles := func(yield func(string, courier.Profile) bool) {
@@ -546,7 +618,7 @@ func ExampleProfilesService_ReplaceAll() {
 			log.Fatal(outcome.Err)
 		}
 	}
-	stored, _ := server.Profile("user-2")
+	stored, _ := fake.Profile("user-2")
 	fmt.Println(stored)
 
 	deleted := 0
@@ -560,41 +632,4 @@ func ExampleProfilesService_ReplaceAll() {
 	// Output:
 	// {"nickname":"user-2"}
 	// 3 deleted
-}
-
-// The second call gets the saved response of the first one, and changes nothing.
-func ExampleWithIdempotencyKey() {
-	server, client := newServer()
-	defer server.Close()
-
-	for _, plan := range []string{"free", "pro"} {
-		profile := courier.Profile{Custom: courier.Set(map[string]any{"plan": plan})}
-		_, err := client.Profiles.Merge(context.Background(), "user-1", profile, courier.WithIdempotencyKey("signup-4711"))
-		if err != nil {
-			log.Fatal(err)
-		}
-	}
-
-	stored, _ := server.Profile("user-1")
-	fmt.Println(stored)
-	// Output: {"custom":{"plan":"free"}}
-}
-
-// Test with canned responses and without a network, here by httpmock. For tests that
-// read back what they wrote, see package couriertest.
-func ExampleWithHTTPClient() {
-	transport := httpmock.NewMockTransport()
-	transport.RegisterResponder("GET", "https://api.courier.com/profiles/user-1",
-		httpmock.NewStringResponder(200, `{"profile":{"email":"user@example.com"}}`))
-
-	client, err := courier.NewClient("test-key", courier.WithHTTPClient(&http.Client{Transport: transport}))
-	if err != nil {
-		log.Fatal(err)
-	}
-	user, err := client.Profiles.Get(context.Background(), "user-1")
-	if err != nil {
-		log.Fatal(err)
-	}
-	fmt.Println(user.Profile.Email.Or(""))
-	// Output: user@example.com
 }

@@ -2,6 +2,7 @@ package courier
 
 import (
 	stdjson "encoding/json"
+	"fmt"
 	"reflect"
 	"unicode/utf8"
 
@@ -16,29 +17,27 @@ import (
 //   - a value, from [Set]: Merge writes it, even if it is "", false, or empty
 //
 // A Field that was read can also hold JSON that does not fit T; see
-// [Field.Mismatch]. Two Fields can be compared with [Field.Equal].
+// [Field.Mismatch]. Compare two Fields with [Field.Equal]; == does not compile.
+//
+// An unset Field has no JSON, because null would delete the member. Give a Field in a
+// struct of your own the tag `json:",omitzero"` (omitempty does not leave it out), and
+// leave the key out of a map. Otherwise, writing an unset Field is an error.
 type Field[T any] struct {
-	value T
-	state *fieldState // nil is unset
+	_       [0]func() // not comparable with ==, which would compare addresses
+	content any       // nil (unset), null{}, *T, or mismatch
 }
 
-// fieldState is behind a pointer to keep a Field small: all null Fields share one,
-// all with a value share another, and each mismatch has its own.
-type fieldState struct {
-	name     string // tells the states apart for reflect.DeepEqual
+// What a Field holds other than a value.
+type (
+	null     struct{}
 	mismatch jsontext.Value
-}
-
-var (
-	stateNull  = &fieldState{name: "null"}
-	stateValue = &fieldState{name: "value"}
 )
 
 // Set returns a Field that holds value. A nil map is written as {}, a nil slice as [].
-func Set[T any](value T) Field[T] { return Field[T]{value: value, state: stateValue} }
+func Set[T any](value T) Field[T] { return Field[T]{content: &value} }
 
 // Null returns a Field that is null: Merge removes the member.
-func Null[T any]() Field[T] { return Field[T]{state: stateNull} }
+func Null[T any]() Field[T] { return Field[T]{content: null{}} }
 
 // SetOrNull returns Set(*value), or [Null] if value is nil: Merge then removes the member.
 func SetOrNull[T any](value *T) Field[T] {
@@ -58,40 +57,80 @@ func SetOrUnset[T any](value *T) Field[T] {
 }
 
 // Get returns the value. ok is false if the Field is unset, null, or a mismatch.
-func (f Field[T]) Get() (value T, ok bool) { return f.value, f.state == stateValue }
+func (f Field[T]) Get() (value T, ok bool) {
+	if p, ok := f.content.(*T); ok {
+		return *p, true
+	}
+	return value, false
+}
 
 // Or returns the value, or fallback if the Field has none.
 func (f Field[T]) Or(fallback T) T {
-	if f.state == stateValue {
-		return f.value
+	if p, ok := f.content.(*T); ok {
+		return *p
 	}
 	return fallback
 }
 
+// Update sets the Field to a copy of its value that edit has changed. An unset or null
+// Field starts from the zero value of T. A mismatch stays as it is, and Update returns
+// false.
+//
+// Copies of the Field, such as one in a copy of its [Profile], keep the old value. Maps
+// and slices inside the value are shared with them.
+func (f *Field[T]) Update(edit func(*T)) bool {
+	if f.Mismatch() != nil {
+		return false
+	}
+	value, _ := f.Get()
+	edit(&value)
+	*f = Set(value)
+	return true
+}
+
 // IsNull reports whether the Field is null.
-func (f Field[T]) IsNull() bool { return f.state == stateNull }
+func (f Field[T]) IsNull() bool {
+	_, ok := f.content.(null)
+	return ok
+}
 
 // IsUnset reports whether the Field is unset. A Field that holds the zero value of T
 // is set.
-func (f Field[T]) IsUnset() bool { return f.state == nil }
+func (f Field[T]) IsUnset() bool { return f.content == nil }
 
 // Mismatch returns the JSON that was read and does not fit T, or nil if there is none.
 // It is written back unchanged; [Set] replaces it.
 func (f Field[T]) Mismatch() stdjson.RawMessage {
-	if f.state == nil {
-		return nil
-	}
-	return stdjson.RawMessage(f.state.mismatch.Clone())
+	m, _ := f.content.(mismatch)
+	return stdjson.RawMessage(jsontext.Value(m).Clone())
 }
 
 // Equal reports whether both Fields are in the same state and hold deeply equal values
 // (see [reflect.DeepEqual]). Package go-cmp uses it.
-func (f Field[T]) Equal(other Field[T]) bool { return reflect.DeepEqual(f, other) }
+func (f Field[T]) Equal(other Field[T]) bool { return reflect.DeepEqual(f.content, other.content) }
 
-func (Field[T]) valueType() reflect.Type { return reflect.TypeFor[T]() }
+// String returns the value as package fmt prints it, "null", "unset", or the JSON of a
+// mismatch. Device tokens and objects that hold credentials are "[redacted]".
+func (f Field[T]) String() string {
+	switch content := f.content.(type) {
+	case nil:
+		return "unset"
+	case null:
+		return "null"
+	case mismatch:
+		zero := any(*new(T))
+		if _, isProfile := zero.(Profile); isProfile || fmt.Sprint(zero) == redacted {
+			return redacted // it may be what T redacts
+		}
+		return string(content)
+	}
+	value, _ := f.Get()
+	return fmt.Sprint(value)
+}
 
-// MarshalJSON writes the value, or null if the Field is null or unset. To leave out
-// an unset Field, give it the tag `json:",omitzero"`, as the structs of this package do.
+// MarshalJSON writes the value, null, or a mismatch as it was read. The error wraps a
+// [*ValidationError], also if the Field is unset: in a struct, give it the tag
+// `json:",omitzero"`.
 func (f Field[T]) MarshalJSON() ([]byte, error) { return encode(&f) }
 
 // UnmarshalJSON reads any JSON value. If it does not fit T, the Field keeps it as its
@@ -99,33 +138,39 @@ func (f Field[T]) MarshalJSON() ([]byte, error) { return encode(&f) }
 func (f *Field[T]) UnmarshalJSON(text []byte) error { return decode(text, f) }
 
 // MarshalJSONTo is [Field.MarshalJSON] for encoding/json/v2.
-func (f *Field[T]) MarshalJSONTo(enc *jsontext.Encoder) error {
-	switch f.state {
-	case nil, stateNull:
-		return enc.WriteToken(jsontext.Null)
-	case stateValue:
-		// Most fields are text, which needs no reflection and no options.
-		if text, ok := any(&f.value).(*string); ok && utf8.ValidString(*text) {
-			return enc.WriteToken(jsontext.String(*text))
+func (f Field[T]) MarshalJSONTo(enc *jsontext.Encoder) error {
+	switch content := f.content.(type) {
+	case *string: // most fields are text, which needs no reflection and no options
+		if utf8.ValidString(*content) {
+			return enc.WriteToken(jsontext.String(*content))
 		}
-		return encodeTo(enc, &f.value)
+		return encodeTo(enc, content)
+	case null:
+		return enc.WriteToken(jsontext.Null)
+	case mismatch:
+		return encodeTo(enc, stdjson.RawMessage(content))
+	case nil:
+		return invalid("", "an unset Field has no JSON: leave the key out, or use Null to remove it")
 	}
-	return encodeTo(enc, stdjson.RawMessage(f.state.mismatch))
+	return encodeTo(enc, f.content)
 }
 
 // UnmarshalJSONFrom is [Field.UnmarshalJSON] for encoding/json/v2.
 func (f *Field[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*f = Field[T]{}
 	raw, err := readRaw(dec)
-	switch {
-	case err != nil:
+	if err != nil {
 		return err
-	case raw.Kind() == 'n':
-		f.state = stateNull
-	case fits(raw, &f.value):
-		f.state = stateValue
-	default:
-		*f = Field[T]{state: &fieldState{"mismatch", raw.Clone()}}
+	}
+	if raw.Kind() == 'n' {
+		*f = Null[T]()
+		return nil
+	}
+	value := new(T)
+	if fits(raw, value) {
+		f.content = value
+	} else {
+		f.content = mismatch(raw.Clone())
 	}
 	return nil
 }

@@ -26,7 +26,9 @@ var (
 	)
 	marshalers = json.JoinMarshalers(
 		json.MarshalToFunc(writeNumber),
-		json.MarshalToFunc(func(enc *jsontext.Encoder, raw stdjson.RawMessage) error { return writeRaw(enc, jsontext.Value(raw)) }),
+		json.MarshalToFunc(func(enc *jsontext.Encoder, raw stdjson.RawMessage) error {
+			return writeRaw(enc, jsontext.Value(raw))
+		}),
 	)
 	writing = json.JoinOptions(
 		legacy,
@@ -35,6 +37,9 @@ var (
 		jsontext.AllowInvalidUTF8(false),
 		jsontext.EscapeForHTML(false),
 		jsontext.EscapeForJS(false),
+		jsontext.CanonicalizeRawInts(false),
+		jsontext.CanonicalizeRawFloats(false),
+		json.OmitZeroStructFields(false),
 		json.WithMarshalers(marshalers),
 	)
 	// writingRaw keeps text as it was read: it may hold an unpaired surrogate, or a
@@ -43,7 +48,8 @@ var (
 		jsontext.AllowDuplicateNames(true),
 		jsontext.AllowInvalidUTF8(true),
 		jsontext.PreserveRawStrings(true),
-		json.WithMarshalers(nil), // on Go 1.27 json.RawMessage is jsontext.Value, and would be written by writeRaw again
+		// On Go 1.27 json.RawMessage is jsontext.Value, and writeRaw would call itself.
+		json.WithMarshalers(nil),
 	)
 	// lenient accepts any JSON that a profile may hold; of duplicate names the last wins.
 	lenient = json.JoinOptions(
@@ -55,6 +61,7 @@ var (
 		json.UnmarshalFromFunc(readAny),
 		json.UnmarshalFromFunc(readString),
 		json.UnmarshalFromFunc(readNumber),
+		json.UnmarshalFromFunc(emptyPreferences),
 	)))
 )
 
@@ -68,7 +75,7 @@ var (
 func encode(v any) ([]byte, error) {
 	text, err := json.Marshal(v, writing)
 	if err != nil {
-		return nil, refusal(v, err, 0)
+		return nil, encodingError(v, err, 0)
 	}
 	return text, nil
 }
@@ -78,8 +85,9 @@ func encode(v any) ([]byte, error) {
 func encodeTo(enc *jsontext.Encoder, v any) error {
 	depth := enc.StackDepth()
 	err := json.MarshalEncode(enc, v, writing)
-	if outer, _ := json.GetOption(enc.Options(), json.WithMarshalers); err != nil && outer != marshalers {
-		return refusal(v, err, depth)
+	outer, _ := json.GetOption(enc.Options(), json.WithMarshalers)
+	if err != nil && outer != marshalers {
+		return encodingError(v, err, depth)
 	}
 	return err
 }
@@ -95,8 +103,14 @@ func decode(text []byte, v any) error {
 func trimBOM(text []byte) []byte { return bytes.TrimPrefix(text, []byte("\uFEFF")) }
 
 func writeNumber(enc *jsontext.Encoder, n stdjson.Number) error {
+	if kind, length := enc.StackIndex(enc.StackDepth()); kind == '{' && length%2 == 0 {
+		return errors.ErrUnsupported // a key of a map, which can be any text
+	}
+	if n == "" {
+		n = "0" // as encoding/json writes it
+	}
 	raw := jsontext.Value(n)
-	if raw.Kind() != '0' || bytes.ContainsAny(raw, " \t\r\n") {
+	if raw.Kind() != '0' || bytes.ContainsAny(raw, " \t\r\n") || !raw.IsValid() {
 		return errNotNumber
 	}
 	if quoted, _ := json.GetOption(enc.Options(), json.StringifyNumbers); quoted {
@@ -186,85 +200,80 @@ func readAny(dec *jsontext.Decoder, v *any) error {
 
 // parse is readAny for a value that is known to be valid JSON.
 func parse(raw jsontext.Value) any {
-	switch raw.Kind() {
-	case '{', '[':
-		p := parser{text: raw}
-		_ = json.Unmarshal(raw, &p, lenient)
-		return p.value
-	case '"':
-		if text, ok := unquote(raw); ok {
-			return text
-		}
+	var u untyped
+	if json.Unmarshal(raw, &u, lenient) != nil {
+		// As Go strings, two keys of an object could be the same: all of it is kept.
 		return stdjson.RawMessage(raw.Clone())
-	case '0':
-		return stdjson.Number(raw)
-	case 't', 'f':
-		return raw.Kind() == 't'
 	}
-	return nil
+	return u.value
 }
 
-// parser reads an object or array in one pass.
-type parser struct {
-	text  []byte
-	own   []byte // a copy of text, if a part of it is kept as it is
-	value any
-}
+// untyped reads any value in one pass.
+type untyped struct{ value any }
 
 // UnmarshalJSONFrom implements [json.UnmarshalerFrom].
-func (p *parser) UnmarshalJSONFrom(dec *jsontext.Decoder) (err error) {
-	p.value, err = p.read(dec)
+func (u *untyped) UnmarshalJSONFrom(dec *jsontext.Decoder) (err error) {
+	u.value, err = readUntyped(dec)
 	return err
 }
 
-func (p *parser) read(dec *jsontext.Decoder) (any, error) {
+func readUntyped(dec *jsontext.Decoder) (any, error) {
 	switch dec.PeekKind() {
-	case '[':
-		return p.readArray(dec)
 	case '{':
-		return p.readObject(dec)
+		return readMembers(dec)
+	case '[':
+		return readElements(dec)
 	}
 	raw, err := dec.ReadValue()
-	return parse(raw), err
+	if err != nil {
+		return nil, err
+	}
+	switch raw.Kind() {
+	case '"':
+		if text, ok := unquote(raw); ok {
+			return text, nil
+		}
+		return stdjson.RawMessage(raw.Clone()), nil
+	case '0':
+		return stdjson.Number(raw), nil
+	case 't', 'f':
+		return raw.Kind() == 't', nil
+	}
+	return nil, nil
 }
 
-func (p *parser) readArray(dec *jsontext.Decoder) (any, error) {
+func readMembers(dec *jsontext.Decoder) (any, error) {
+	object := map[string]any{}
+	_, err := dec.ReadToken()
+	for err == nil && dec.PeekKind() != '}' {
+		var raw jsontext.Value
+		if raw, err = dec.ReadValue(); err != nil {
+			break
+		}
+		key, ok := unquote(raw)
+		if !ok {
+			return nil, errType
+		}
+		object[key], err = readUntyped(dec)
+	}
+	if err == nil {
+		_, err = dec.ReadToken()
+	}
+	return object, err
+}
+
+func readElements(dec *jsontext.Decoder) (any, error) {
 	array := []any{}
 	_, err := dec.ReadToken()
 	for err == nil && dec.PeekKind() != ']' {
 		var element any
-		element, err = p.read(dec)
+		element, err = readUntyped(dec)
 		array = append(array, element)
 	}
 	if err == nil {
 		_, err = dec.ReadToken()
 	}
 	return array, err
-}
-
-func (p *parser) readObject(dec *jsontext.Decoder) (any, error) {
-	object, keysAreText := map[string]any{}, true
-	_, err := dec.ReadToken()
-	start := dec.InputOffset() - 1
-	for err == nil && dec.PeekKind() != '}' {
-		var raw jsontext.Value
-		if raw, err = dec.ReadValue(); err == nil {
-			key, ok := unquote(raw)
-			keysAreText = keysAreText && ok
-			object[key], err = p.read(dec)
-		}
-	}
-	if err == nil {
-		_, err = dec.ReadToken()
-	}
-	if err != nil || keysAreText {
-		return object, err
-	}
-	// As Go strings, two of the keys could be the same.
-	if p.own == nil {
-		p.own = bytes.Clone(p.text)
-	}
-	return stdjson.RawMessage(p.own[start:dec.InputOffset():dec.InputOffset()]), nil
 }
 
 // readString refuses null as well, or an array of strings would lose it.
@@ -291,13 +300,23 @@ func readNumber(dec *jsontext.Decoder, n *stdjson.Number) error {
 	return err
 }
 
-// readPlain reads an object whose fields are plain Go types. A member that does not fit
-// goes to extra, and null counts as unset.
-func readPlain[T any](dec *jsontext.Decoder, object *T, extra *map[string]any) error {
+// emptyPreferences makes the last of duplicate names win: without it, json/v2 merges their maps.
+func emptyPreferences(_ *jsontext.Decoder, preferences *map[string]Preference) error {
+	*preferences = nil
+	return errors.ErrUnsupported // json/v2 reads the map
+}
+
+// readLenientObject reads an object whose fields are plain Go types. A member that does
+// not fit goes to extra, and null counts as unset.
+func readLenientObject[T any](dec *jsontext.Decoder, object *T, extra *map[string]any) error {
 	raw, err := readRaw(dec)
 	if err != nil {
 		return err
 	}
+	if raw.Kind() == '{' && readObject(raw, object) == nil {
+		return nil // all of it fits
+	}
+	*object = *new(T)
 	var members map[string]any
 	if err := json.Unmarshal(raw, &members, reading); err != nil {
 		return err
@@ -306,12 +325,13 @@ func readPlain[T any](dec *jsontext.Decoder, object *T, extra *map[string]any) e
 		return errType
 	}
 	for key, value := range members {
-		if value == nil {
+		next := *object
+		member, err := encode(map[string]any{key: value})
+		if err == nil && decode(member, &next) == nil {
+			*object = next
 			continue
 		}
-		next := *object
-		if member, err := encode(map[string]any{key: value}); err == nil && decode(member, &next) == nil {
-			*object = next
+		if value == nil { // of a field
 			continue
 		}
 		if *extra == nil {

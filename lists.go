@@ -20,9 +20,25 @@ type ListsService struct {
 }
 
 var (
-	listSubscriptions = operation{name: "list subscriptions", method: http.MethodGet, suffix: "/lists", policy: transport.Idempotent}
-	subscribe         = operation{name: "subscribe", method: http.MethodPost, suffix: "/lists", policy: transport.Idempotent, takesKey: true}
-	unsubscribeAll    = operation{name: "unsubscribe all", method: http.MethodDelete, suffix: "/lists", policy: transport.Idempotent}
+	listSubscriptions = operation{
+		name:   "list subscriptions",
+		method: http.MethodGet,
+		suffix: "/lists",
+		policy: transport.Idempotent,
+	}
+	subscribe = operation{
+		name:     "subscribe",
+		method:   http.MethodPost,
+		suffix:   "/lists",
+		policy:   transport.Idempotent,
+		takesKey: true,
+	}
+	unsubscribeAll = operation{
+		name:   "unsubscribe all",
+		method: http.MethodDelete,
+		suffix: "/lists",
+		policy: transport.Idempotent,
+	}
 )
 
 // Subscription is a list that a user is subscribed to. Extra also holds members that do
@@ -30,19 +46,30 @@ var (
 type Subscription struct {
 	ID          string         `json:"id,omitzero"`          // of the list
 	Name        string         `json:"name,omitzero"`        // of the list
-	Created     time.Time      `json:"created,omitzero"`     // when the list was created, not the subscription
-	Updated     time.Time      `json:"updated,omitzero"`     // when the list was updated, not the subscription
+	Created     time.Time      `json:"created,omitzero"`     // of the list, not of the subscription
+	Updated     time.Time      `json:"updated,omitzero"`     // of the list, not of the subscription
 	Preferences *Preferences   `json:"preferences,omitzero"` // nil for none
 	Extra       map[string]any `json:",embed"`
 }
 
-// plainSubscription is a Subscription without its method.
-type plainSubscription Subscription
+// subscriptionObject is a Subscription without its methods.
+type subscriptionObject Subscription
 
-// UnmarshalJSONFrom reads a JSON object. What does not fit goes to Extra.
+// MarshalJSON writes the subscription as Courier does.
+func (s Subscription) MarshalJSON() ([]byte, error) { return encode((*subscriptionObject)(&s)) }
+
+// UnmarshalJSON reads a JSON object. What does not fit goes to Extra.
+func (s *Subscription) UnmarshalJSON(text []byte) error { return decode(text, s) }
+
+// MarshalJSONTo is [Subscription.MarshalJSON] for encoding/json/v2.
+func (s Subscription) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return encodeTo(enc, (*subscriptionObject)(&s))
+}
+
+// UnmarshalJSONFrom is [Subscription.UnmarshalJSON] for encoding/json/v2.
 func (s *Subscription) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*s = Subscription{}
-	return readPlain(dec, (*plainSubscription)(s), &s.Extra)
+	return readLenientObject(dec, (*subscriptionObject)(s), &s.Extra)
 }
 
 // SubscriptionPage is one page of a user's subscriptions.
@@ -53,7 +80,14 @@ type SubscriptionPage struct {
 	Response
 }
 
-func (p *SubscriptionPage) read(text []byte) error {
+// pageResult is a page with the body that it was read from.
+type pageResult struct {
+	SubscriptionPage
+	body []byte
+}
+
+func (p *pageResult) read(x *transport.Exchange, text []byte) error {
+	p.body = x.Body
 	type paging struct {
 		Cursor Field[string] `json:"cursor"`
 		More   Field[bool]   `json:"more"`
@@ -65,7 +99,7 @@ func (p *SubscriptionPage) read(text []byte) error {
 	if err := decode(text, &body); err != nil {
 		return err
 	}
-	next := body.Paging.value
+	next, _ := body.Paging.Get()
 	return cmp.Or(
 		required(&p.Subscriptions, body.Results, "results"),
 		optional(&next, body.Paging, "paging"),
@@ -76,13 +110,27 @@ func (p *SubscriptionPage) read(text []byte) error {
 
 // Page reads one page of the user's subscriptions (GET /profiles/{user_id}/lists): the
 // first page if cursor is empty, otherwise the page after the one with that Cursor.
-func (s *ListsService) Page(ctx context.Context, userID, cursor string, opts ...RequestOption) (*SubscriptionPage, error) {
+func (s *ListsService) Page(
+	ctx context.Context, userID, cursor string, opts ...RequestOption,
+) (*SubscriptionPage, error) {
+	result, err := s.page(ctx, userID, cursor, opts)
+	if err != nil {
+		return nil, err
+	}
+	page := result.SubscriptionPage
+	return &page, nil
+}
+
+func (s *ListsService) page(
+	ctx context.Context, userID, cursor string, opts []RequestOption,
+) (*pageResult, error) {
 	query := ""
 	if cursor != "" {
 		query = url.Values{"cursor": {cursor}}.Encode()
 	}
-	page := new(SubscriptionPage)
-	if err := s.client.do(ctx, &call{op: &listSubscriptions, userID: userID, query: query}, page, opts); err != nil {
+	page := new(pageResult)
+	c := &call{op: &listSubscriptions, userID: userID, query: query}
+	if err := s.client.do(ctx, c, page, opts); err != nil {
 		return nil, err
 	}
 	return page, nil
@@ -91,11 +139,13 @@ func (s *ListsService) Page(ctx context.Context, userID, cursor string, opts ...
 // All iterates over all subscriptions of the user, and requests each page when the loop
 // needs it. An error ends the iteration; a repeated cursor is an
 // [*UnexpectedResponseError].
-func (s *ListsService) All(ctx context.Context, userID string, opts ...RequestOption) iter.Seq2[Subscription, error] {
+func (s *ListsService) All(
+	ctx context.Context, userID string, opts ...RequestOption,
+) iter.Seq2[Subscription, error] {
 	return func(yield func(Subscription, error) bool) {
 		cursor, seen := "", map[string]bool{"": true}
 		for {
-			page, err := s.Page(ctx, userID, cursor, opts...)
+			page, err := s.page(ctx, userID, cursor, opts)
 			if err != nil {
 				yield(Subscription{}, err)
 				return
@@ -110,7 +160,13 @@ func (s *ListsService) All(ctx context.Context, userID string, opts ...RequestOp
 			}
 			cursor = page.Cursor
 			if seen[cursor] {
-				yield(Subscription{}, &UnexpectedResponseError{Operation: listSubscriptions.name, StatusCode: page.StatusCode, Header: page.Header, Err: errCursor})
+				yield(Subscription{}, &UnexpectedResponseError{
+					Operation:  listSubscriptions.name,
+					StatusCode: page.StatusCode,
+					Header:     page.Header,
+					Body:       page.body,
+					Err:        errCursor,
+				})
 				return
 			}
 			seen[cursor] = true
@@ -134,7 +190,9 @@ type listsBody struct {
 // 20 new subscriptions a minute; see [*RateLimitError].
 //
 // Subscribe is idempotent, and is retried.
-func (s *ListsService) Subscribe(ctx context.Context, userID string, lists []ListSubscription, opts ...RequestOption) (*Result, error) {
+func (s *ListsService) Subscribe(
+	ctx context.Context, userID string, lists []ListSubscription, opts ...RequestOption,
+) (*Result, error) {
 	if len(lists) == 0 {
 		return nil, invalid("lists", "there is no list to subscribe to")
 	}
@@ -152,6 +210,8 @@ func (s *ListsService) Subscribe(ctx context.Context, userID string, lists []Lis
 
 // UnsubscribeAll removes all subscriptions of the user (DELETE /profiles/{user_id}/lists).
 // It is idempotent, and is retried.
-func (s *ListsService) UnsubscribeAll(ctx context.Context, userID string, opts ...RequestOption) (*Result, error) {
+func (s *ListsService) UnsubscribeAll(
+	ctx context.Context, userID string, opts ...RequestOption,
+) (*Result, error) {
 	return s.client.write(ctx, &unsubscribeAll, userID, nil, opts)
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"time"
 
@@ -23,7 +22,7 @@ type config struct {
 	baseURLFrom  string // the option or variable that set it, for errors
 	insecureHTTP bool
 	httpClient   *http.Client
-	transport    transport.Transport
+	transport    transport.Config
 	log          logFunc
 	observer     func(context.Context, Attempt)
 	userAgent    string
@@ -36,13 +35,12 @@ func defaultConfig() *config {
 	return &config{
 		baseURL:   DefaultBaseURL,
 		userAgent: userAgent,
-		transport: transport.Transport{
+		transport: transport.Config{
 			Timeout:       30 * time.Second,
 			MaxRetries:    3,
 			MinWait:       500 * time.Millisecond,
 			MaxWait:       8 * time.Second,
 			MaxRetryAfter: 60 * time.Second,
-			Budget:        new(transport.Budget),
 		},
 	}
 }
@@ -68,9 +66,10 @@ func WithInsecureHTTP() Option {
 }
 
 // WithHTTPClient sends requests through the client's Transport; nil means
-// [http.DefaultTransport]. The client's Timeout is an upper bound of [WithTimeout]. Its
-// CheckRedirect and Jar are not used, because a redirect is an error here and the API has
-// no cookies.
+// [http.DefaultTransport]. The Transport is looked up for each attempt, so a mock may be
+// activated later, but not while calls run. The client's Timeout, as NewClient finds it, is
+// an upper bound of [WithTimeout]. Its CheckRedirect and Jar are not used, because a
+// redirect is an error here and the API has no cookies.
 //
 // [http.DefaultTransport] keeps two idle connections per host, which is too few for
 // concurrent calls. To set a timeout, use [WithTimeout] instead; to configure or wrap the
@@ -166,7 +165,8 @@ func WithObserver(observe func(context.Context, Attempt)) Option {
 func WithUserAgent(product string) Option {
 	return func(c *config) error {
 		if product == "" || !isHeaderValue(product) {
-			return invalid("WithUserAgent", "invalid product: use printable ASCII characters, such as signup/1.4")
+			return invalid("WithUserAgent", "invalid product: use printable ASCII characters, "+
+				"such as signup/1.4")
 		}
 		c.userAgent = product + " " + userAgent
 		return nil
@@ -193,11 +193,13 @@ func parseBaseURL(c *config) (*url.URL, error) {
 	case u.Hostname() == "":
 		return nil, invalid(option, "the URL has no host: use one such as "+DefaultBaseURL)
 	case u.User != nil:
-		return nil, invalid(option, "the URL contains credentials: remove them, and pass the API key to NewClient")
+		return nil, invalid(option, "the URL contains credentials: remove them, "+
+			"and pass the API key to NewClient")
 	case u.RawQuery != "" || u.ForceQuery || u.Fragment != "" || strings.HasSuffix(c.baseURL, "#"):
 		return nil, invalid(option, "the URL has a query or a fragment: remove it")
 	case u.Scheme == "http" && !c.insecureHTTP && !isLoopback(u.Hostname()):
-		return nil, invalid(option, "http would send the API key unencrypted: use https, or add WithInsecureHTTP to allow it")
+		return nil, invalid(option, "http would send the API key unencrypted: use https, "+
+			"or add WithInsecureHTTP to allow it")
 	}
 	escaped := strings.TrimRight(u.EscapedPath(), "/")
 	u.Path, err = url.PathUnescape(escaped)
@@ -213,96 +215,100 @@ func isLoopback(host string) bool {
 
 // RequestOption configures one call. An invalid option, or one that does not apply to the
 // operation, is a [*ValidationError] from the call, and nothing is sent.
-type RequestOption func(*request) error
+type RequestOption func(*requestConfig) error
 
-// request is what the request options set.
-type request struct {
-	operation *operation
-	header    http.Header
-	keyed     bool
+// requestConfig is what the request options set. Mocks apply options to its zero value, to
+// compare them.
+type requestConfig struct {
+	header     http.Header
+	key        string
+	expiration time.Time
 }
 
-// applyOptions adds to header what opts ask for, and returns the retry policy.
-func applyOptions(op *operation, header http.Header, opts []RequestOption) (transport.Policy, error) {
-	if len(opts) == 0 {
-		return op.policy, nil
+func (c *requestConfig) setHeader(name, value string) {
+	if c.header == nil {
+		c.header = http.Header{}
 	}
-	r := request{operation: op, header: header}
+	c.header[name] = []string{value}
+}
+
+// apply applies the options of a call.
+func (c *requestConfig) apply(op *operation, opts []RequestOption) error {
 	for _, opt := range opts {
 		if opt == nil {
-			return 0, invalid("opts", nilOption)
+			return invalid("opts", nilOption)
 		}
-		if err := opt(&r); err != nil {
-			return 0, err
+		if err := opt(c); err != nil {
+			return err
 		}
 	}
-	if r.keyed {
-		return transport.IdempotentWithKey, nil
-	}
-	if header["X-Idempotency-Expiration"] != nil {
-		return 0, invalid("WithIdempotencyExpiration", "has no effect without WithIdempotencyKey: add it")
-	}
-	return op.policy, nil
-}
-
-// WithIdempotencyKey turns off the retry of a 500, because Courier would replay it. With a
-// key, Courier executes the call only once: it saves its first response, even a 500, and
-// replays it for 24 hours, or until [WithIdempotencyExpiration]. Retries send the same key.
-//
-// The key is for Merge and Subscribe. A merge is idempotent by nature and needs no key to
-// be retried. Use one if your own code may repeat the call hours later, and it must not
-// override what was written in between.
-func WithIdempotencyKey(key string) RequestOption {
-	return func(r *request) error {
-		const option = "WithIdempotencyKey"
-		if key == "" || !isHeaderValue(key) {
-			return invalid(option, "invalid key: use one or more printable ASCII characters, with no space at either end")
-		}
-		r.header["Idempotency-Key"] = []string{key}
-		r.keyed = true
-		return r.keyedOnly(option)
-	}
-}
-
-// WithIdempotencyExpiration sets when Courier forgets the idempotency key of the call: 24
-// hours to 1 year ahead, according to the API reference. Only a time in the past is refused
-// here. It is sent in milliseconds.
-func WithIdempotencyExpiration(at time.Time) RequestOption {
-	return func(r *request) error {
-		const option = "WithIdempotencyExpiration"
-		if !at.After(time.Now()) {
-			return invalid(option, "the time is in the past: use one 24 hours to 1 year ahead")
-		}
-		r.header["X-Idempotency-Expiration"] = []string{strconv.FormatInt(at.UnixMilli(), 10)}
-		return r.keyedOnly(option)
-	}
-}
-
-func (r *request) keyedOnly(option string) error {
-	if !r.operation.takesKey {
-		return invalid(option, "does not apply to "+r.operation.name+": use it with Merge or Subscribe")
+	otherOperation := "does not apply to " + op.name + ": use it with Merge or Subscribe"
+	switch {
+	case c.key != "" && !op.takesKey:
+		return invalid("WithIdempotencyKey", otherOperation)
+	case !c.expiration.IsZero() && !op.takesKey:
+		return invalid("WithIdempotencyExpiration", otherOperation)
+	case !c.expiration.IsZero() && c.key == "":
+		return invalid("WithIdempotencyExpiration", "has no effect without WithIdempotencyKey: "+
+			"add it")
 	}
 	return nil
+}
+
+// WithIdempotencyKey makes Courier execute the call only once: it saves its first response
+// to the key, even a 500, and replays it for 25 hours (older pages of the API reference say
+// 24), or until [WithIdempotencyExpiration]. Retries send the same key. A 500 is not
+// retried, because Courier would replay it.
+//
+// The key is for Merge and Subscribe; each endpoint has keys of its own. A merge is
+// idempotent by nature and needs no key to be retried. Use one if your own code may repeat
+// the call hours later, and it must not override what was written in between.
+func WithIdempotencyKey(key string) RequestOption {
+	return func(c *requestConfig) error {
+		if key == "" || !isHeaderValue(key) {
+			return invalid("WithIdempotencyKey", "invalid key: use one or more printable ASCII "+
+				"characters, with no space at either end")
+		}
+		c.key = key
+		c.setHeader("Idempotency-Key", key)
+		return nil
+	}
+}
+
+// WithIdempotencyExpiration sets when Courier forgets the idempotency key of the call, up to
+// 1 year ahead according to the API reference. Only a time in the past is refused here. It
+// is sent in UTC, rounded down to a second (RFC 3339).
+func WithIdempotencyExpiration(at time.Time) RequestOption {
+	return func(c *requestConfig) error {
+		if !at.After(time.Now()) {
+			return invalid("WithIdempotencyExpiration", "the time is in the past: use one up to "+
+				"1 year ahead")
+		}
+		c.expiration = at
+		c.setHeader("X-Idempotency-Expiration", at.UTC().Format(time.RFC3339))
+		return nil
+	}
 }
 
 // WithHeader sets a header of the request, replacing one of the same name. It refuses
 // Authorization, Host, Accept-Encoding, Content-*, Proxy-*, the idempotency headers, and
 // those of the connection.
 func WithHeader(key, value string) RequestOption {
-	return func(r *request) error {
+	return func(c *requestConfig) error {
 		const option = "WithHeader"
 		name := http.CanonicalHeaderKey(key)
 		switch {
 		case !isToken(key):
 			return invalid(option, "invalid header name: use letters, digits, and hyphens")
 		case value != "" && !isHeaderValue(value):
-			return invalid(option, "invalid value of "+name+": use printable ASCII characters, with no space at either end")
+			return invalid(option, "invalid value of "+name+": use printable ASCII characters, "+
+				"with no space at either end")
 		case isReserved(name):
 			return invalid(option, name+" is set by the client: leave it out")
 		case strings.Contains(name, "Idempotency"):
 			return invalid(option, "use WithIdempotencyKey and WithIdempotencyExpiration instead")
 		}
-		r.header[name] = []string{value}
+		c.setHeader(name, value)
 		return nil
 	}
 }
@@ -329,7 +335,8 @@ func isPrintableASCII(text string) bool {
 
 // isToken reports whether name is a token (RFC 9110, section 5.6.2).
 func isToken(name string) bool {
-	return name != "" && isPrintableASCII(name) && !strings.ContainsAny(name, " \"(),/:;<=>?@[\\]{}")
+	return name != "" && isPrintableASCII(name) &&
+		!strings.ContainsAny(name, " \"(),/:;<=>?@[\\]{}")
 }
 
 // checkAPIKey returns an error that never repeats the key.
@@ -338,7 +345,8 @@ func checkAPIKey(name, key string) error {
 	case key == "":
 		return invalid(name, "the API key is empty: copy it from the settings of your Courier workspace")
 	case !isPrintableASCII(key) || strings.Contains(key, " "):
-		return invalid(name, "the API key contains spaces, line breaks, or other characters that no key has: check how it was copied or read")
+		return invalid(name, "the API key contains spaces, line breaks, or other characters "+
+			"that no key has: check how it was copied or read")
 	}
 	return nil
 }

@@ -22,7 +22,9 @@ type PatchOp struct {
 
 // PatchAdd sets the member at path, which need not exist, or inserts into an array:
 // before an index, or at the end for "-" (RFC 6902, section 4.1).
-func PatchAdd(path string, value any) PatchOp { return PatchOp{op: "add", path: path, value: value} }
+func PatchAdd(path string, value any) PatchOp {
+	return PatchOp{op: "add", path: path, value: value}
+}
 
 // PatchRemove removes the value at path, which must exist (section 4.2).
 func PatchRemove(path string) PatchOp { return PatchOp{op: "remove", path: path} }
@@ -39,7 +41,9 @@ func PatchMove(from, path string) PatchOp { return PatchOp{op: "move", from: fro
 func PatchCopy(from, path string) PatchOp { return PatchOp{op: "copy", from: from, path: path} }
 
 // PatchTest makes Courier reject the whole patch unless value is at path (section 4.6).
-func PatchTest(path string, value any) PatchOp { return PatchOp{op: "test", path: path, value: value} }
+func PatchTest(path string, value any) PatchOp {
+	return PatchOp{op: "test", path: path, value: value}
+}
 
 var pointerEscaper = strings.NewReplacer("~", "~0", "/", "~1")
 
@@ -60,7 +64,7 @@ func JSONPointer(tokens ...string) string {
 func (o PatchOp) MarshalJSON() ([]byte, error) { return encode(&o) }
 
 // MarshalJSONTo is [PatchOp.MarshalJSON] for encoding/json/v2.
-func (o *PatchOp) MarshalJSONTo(enc *jsontext.Encoder) error {
+func (o PatchOp) MarshalJSONTo(enc *jsontext.Encoder) error {
 	if reason := o.problem(); reason != "" {
 		return invalid("", reason)
 	}
@@ -68,22 +72,25 @@ func (o *PatchOp) MarshalJSONTo(enc *jsontext.Encoder) error {
 		Op    string  `json:"op"`
 		From  *string `json:"from,omitzero"`
 		Path  string  `json:"path"`
-		Value *any    `json:"value,omitzero"`
-	}{Op: o.op, Path: o.path}
+		Value any     `json:"value"`
+	}{Op: o.op, Path: o.path, Value: o.value}
+	// Courier's OpenAPI document requires a value in every operation. RFC 6902, section 4,
+	// has the members that an operation does not define ignored.
 	switch o.op {
 	case "move", "copy":
-		body.From = &o.from
-	case "add", "replace", "test":
-		body.Value = &o.value
+		body.From, body.Value = &o.from, ""
+	case "remove":
+		body.Value = ""
 	}
 	return encodeTo(enc, &body)
 }
 
 // problem says what is wrong with the operation, or is empty.
-func (o *PatchOp) problem() string {
+func (o PatchOp) problem() string {
 	switch {
 	case o.op == "":
-		return "is empty: create it with PatchAdd, PatchRemove, PatchReplace, PatchMove, PatchCopy, or PatchTest"
+		return "is empty: create it with PatchAdd, PatchRemove, PatchReplace, PatchMove, " +
+			"PatchCopy, or PatchTest"
 	case !isPointer(o.path) || !isPointer(o.from):
 		return "has a path that is not a JSON Pointer: build it with JSONPointer"
 	case o.op == "move" && strings.HasPrefix(o.path, o.from+"/"):

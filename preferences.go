@@ -29,49 +29,84 @@ type PreferenceRule struct {
 
 // ChannelPreference is a channel that a user wants.
 type ChannelPreference struct {
-	Channel string         `json:"channel,omitzero"` // direct_message, email, push, sms, webhook, or inbox
+	Channel string         `json:"channel,omitzero"` // such as email, push, or sms
 	Extra   map[string]any `json:",embed"`
 }
 
-// The same types without methods.
+// The same types without their methods.
 type (
-	plainPreferences       Preferences
-	plainPreference        Preference
-	plainPreferenceRule    PreferenceRule
-	plainChannelPreference ChannelPreference
+	preferencesObject       Preferences
+	preferenceObject        Preference
+	preferenceRuleObject    PreferenceRule
+	channelPreferenceObject ChannelPreference
 )
 
 // MarshalJSON writes the preferences as Courier expects them.
-func (p Preferences) MarshalJSON() ([]byte, error) { return encode((*plainPreferences)(&p)) }
+func (p Preferences) MarshalJSON() ([]byte, error) { return encode((*preferencesObject)(&p)) }
 
 // UnmarshalJSON reads a JSON object. What does not fit goes to Extra.
 func (p *Preferences) UnmarshalJSON(text []byte) error { return decode(text, p) }
 
 // MarshalJSONTo is [Preferences.MarshalJSON] for encoding/json/v2.
-func (p *Preferences) MarshalJSONTo(enc *jsontext.Encoder) error {
-	return encodeTo(enc, (*plainPreferences)(p))
+func (p Preferences) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return encodeTo(enc, (*preferencesObject)(&p))
 }
 
 // UnmarshalJSONFrom is [Preferences.UnmarshalJSON] for encoding/json/v2.
 func (p *Preferences) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*p = Preferences{}
-	return readPlain(dec, (*plainPreferences)(p), &p.Extra)
+	return readLenientObject(dec, (*preferencesObject)(p), &p.Extra)
 }
 
-// UnmarshalJSONFrom reads a JSON object. What does not fit goes to Extra.
+// MarshalJSON writes the preference as Courier expects it.
+func (p Preference) MarshalJSON() ([]byte, error) { return encode((*preferenceObject)(&p)) }
+
+// UnmarshalJSON reads a JSON object. What does not fit goes to Extra.
+func (p *Preference) UnmarshalJSON(text []byte) error { return decode(text, p) }
+
+// MarshalJSONTo is [Preference.MarshalJSON] for encoding/json/v2.
+func (p Preference) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return encodeTo(enc, (*preferenceObject)(&p))
+}
+
+// UnmarshalJSONFrom is [Preference.UnmarshalJSON] for encoding/json/v2.
 func (p *Preference) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*p = Preference{}
-	return readPlain(dec, (*plainPreference)(p), &p.Extra)
+	return readLenientObject(dec, (*preferenceObject)(p), &p.Extra)
 }
 
-// UnmarshalJSONFrom reads a JSON object. What does not fit goes to Extra.
+// MarshalJSON writes the rule as Courier expects it.
+func (r PreferenceRule) MarshalJSON() ([]byte, error) { return encode((*preferenceRuleObject)(&r)) }
+
+// UnmarshalJSON reads a JSON object. What does not fit goes to Extra.
+func (r *PreferenceRule) UnmarshalJSON(text []byte) error { return decode(text, r) }
+
+// MarshalJSONTo is [PreferenceRule.MarshalJSON] for encoding/json/v2.
+func (r PreferenceRule) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return encodeTo(enc, (*preferenceRuleObject)(&r))
+}
+
+// UnmarshalJSONFrom is [PreferenceRule.UnmarshalJSON] for encoding/json/v2.
 func (r *PreferenceRule) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*r = PreferenceRule{}
-	return readPlain(dec, (*plainPreferenceRule)(r), &r.Extra)
+	return readLenientObject(dec, (*preferenceRuleObject)(r), &r.Extra)
 }
 
-// UnmarshalJSONFrom reads a JSON object. What does not fit goes to Extra.
+// MarshalJSON writes the channel as Courier expects it.
+func (c ChannelPreference) MarshalJSON() ([]byte, error) {
+	return encode((*channelPreferenceObject)(&c))
+}
+
+// UnmarshalJSON reads a JSON object. What does not fit goes to Extra.
+func (c *ChannelPreference) UnmarshalJSON(text []byte) error { return decode(text, c) }
+
+// MarshalJSONTo is [ChannelPreference.MarshalJSON] for encoding/json/v2.
+func (c ChannelPreference) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return encodeTo(enc, (*channelPreferenceObject)(&c))
+}
+
+// UnmarshalJSONFrom is [ChannelPreference.UnmarshalJSON] for encoding/json/v2.
 func (c *ChannelPreference) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	*c = ChannelPreference{}
-	return readPlain(dec, (*plainChannelPreference)(c), &c.Extra)
+	return readLenientObject(dec, (*channelPreferenceObject)(c), &c.Extra)
 }

@@ -5,7 +5,7 @@ import (
 	stdjson "encoding/json"
 	"errors"
 	"fmt"
-	"strings"
+	"log/slog"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -24,55 +24,71 @@ import (
 // of the profile itself it is an error.
 //
 // Values in Extra and Custom are written as encoding/json writes them, with these
-// exceptions: a nil map is {}, a nil slice is [], and a struct that encoding/json/v2
-// refuses, such as one with a malformed tag or without exported fields, is a
-// [ValidationError]. A key in Extra that is also a set field is a [ValidationError].
+// exceptions. A nil map is {}, a nil slice is [], a type whose only method for text is
+// AppendText is written by it, and the tag option embed has its meaning of
+// encoding/json/v2. A [ValidationError] are: text that is not UTF-8, a MarshalJSON method
+// that writes a key twice, an unset [Field], a struct that encoding/json/v2 refuses, such as
+// one with a malformed tag or without exported fields, and a key in Extra that is also a set
+// field.
 //
 // The keys are those of the Profiles API reference and of OpenID Connect Core 1.0,
 // section 5.1. For push tokens, Courier recommends its Device Tokens API, which is not
 // part of this package.
 type Profile struct {
-	Sub                 Field[string]  `json:"sub,omitzero"`  // the user's ID at the issuer
-	Name                Field[string]  `json:"name,omitzero"` // full name, for display
-	GivenName           Field[string]  `json:"given_name,omitzero"`
-	FamilyName          Field[string]  `json:"family_name,omitzero"`
-	MiddleName          Field[string]  `json:"middle_name,omitzero"`
-	Nickname            Field[string]  `json:"nickname,omitzero"`
-	PreferredName       Field[string]  `json:"preferred_name,omitzero"`     // as spelled in the API reference
-	PreferredUsername   Field[string]  `json:"preferred_username,omitzero"` // as spelled in OpenID Connect
-	ProfileURL          Field[string]  `json:"profile,omitzero"`            // URL of the user's profile page
-	Picture             Field[string]  `json:"picture,omitzero"`            // URL
-	Website             Field[string]  `json:"website,omitzero"`            // URL
-	Email               Field[string]  `json:"email,omitzero"`
-	EmailVerified       Field[bool]    `json:"email_verified,omitzero"`
-	Gender              Field[string]  `json:"gender,omitzero"`
-	Birthdate           Field[string]  `json:"birthdate,omitzero"`    // YYYY-MM-DD, with year 0000 to omit it, or YYYY
-	Zoneinfo            Field[string]  `json:"zoneinfo,omitzero"`     // time zone, such as Europe/Paris
-	Locale              Field[string]  `json:"locale,omitzero"`       // language tag, such as en-US
-	PhoneNumber         Field[string]  `json:"phone_number,omitzero"` // E.164 is recommended, such as +15555550100
+	// The claims of OpenID Connect.
+
+	Sub           Field[string] `json:"sub,omitzero"`  // the user's ID at the issuer
+	Name          Field[string] `json:"name,omitzero"` // full name, for display
+	GivenName     Field[string] `json:"given_name,omitzero"`
+	FamilyName    Field[string] `json:"family_name,omitzero"`
+	MiddleName    Field[string] `json:"middle_name,omitzero"`
+	Nickname      Field[string] `json:"nickname,omitzero"`
+	PreferredName Field[string] `json:"preferred_name,omitzero"` // as the API reference spells it
+	// PreferredUsername is the same as OpenID Connect spells it.
+	PreferredUsername Field[string] `json:"preferred_username,omitzero"`
+	ProfileURL        Field[string] `json:"profile,omitzero"` // of the user's profile page
+	Picture           Field[string] `json:"picture,omitzero"` // URL
+	Website           Field[string] `json:"website,omitzero"` // URL
+	Email             Field[string] `json:"email,omitzero"`
+	EmailVerified     Field[bool]   `json:"email_verified,omitzero"`
+	Gender            Field[string] `json:"gender,omitzero"`
+	Birthdate         Field[string] `json:"birthdate,omitzero"` // YYYY-MM-DD, or YYYY
+	Zoneinfo          Field[string] `json:"zoneinfo,omitzero"`  // time zone, such as Europe/Paris
+	Locale            Field[string] `json:"locale,omitzero"`    // language tag, such as en-US
+	// PhoneNumber is best in E.164, such as +15555550100.
+	PhoneNumber         Field[string]  `json:"phone_number,omitzero"`
 	PhoneNumberVerified Field[bool]    `json:"phone_number_verified,omitzero"`
 	UpdatedAt           Field[string]  `json:"updated_at,omitzero"`
 	Address             Field[Address] `json:"address,omitzero"`
 
-	Custom Field[map[string]any] `json:"custom,omitzero"` // any JSON object; see SetCustom and DecodeCustom
+	// Custom is any JSON object; see SetCustom and DecodeCustom.
+	Custom Field[map[string]any] `json:"custom,omitzero"`
 
-	Airship                 Field[Airship]   `json:"airship,omitzero"`
-	APN                     Field[APN]       `json:"apn,omitzero"`
-	AWSSNS                  Field[AWSSNS]    `json:"aws_sns,omitzero"` // Courier ignores the top-level target_arn of older profiles
-	Discord                 Field[Discord]   `json:"discord,omitzero"`
-	Expo                    Field[Expo]      `json:"expo,omitzero"`
-	FacebookPSID            Field[string]    `json:"facebookPSID,omitzero"`  // page-scoped ID of Facebook Messenger
-	FirebaseToken           Field[Tokens]    `json:"firebaseToken,omitzero"` // device tokens of Firebase Cloud Messaging
-	Intercom                Field[Intercom]  `json:"intercom,omitzero"`
-	MagicBell               Field[MagicBell] `json:"magicbell,omitzero"`
-	MSTeams                 Field[MSTeams]   `json:"ms_teams,omitzero"`
-	OneSignalExternalUserID Field[string]    `json:"oneSignalExternalUserId,omitzero"`
-	OneSignalPlayerID       Field[string]    `json:"oneSignalPlayerID,omitzero"`
-	PagerDuty               Field[PagerDuty] `json:"pagerduty,omitzero"`
-	Pusher                  Field[Pusher]    `json:"pusher,omitzero"`
-	Slack                   Field[Slack]     `json:"slack,omitzero"`
-	Viber                   Field[Viber]     `json:"viber,omitzero"`
-	Webhook                 Field[Webhook]   `json:"webhook,omitzero"`
+	// The channel providers.
+
+	Airship Field[Airship] `json:"airship,omitzero"`
+	APN     Field[APN]     `json:"apn,omitzero"`
+	// AWSSNS replaces the top-level target_arn of older profiles, which Courier ignores.
+	AWSSNS                  Field[AWSSNS]         `json:"aws_sns,omitzero"`
+	ChatAPI                 Field[ChatAPI]        `json:"chat_api,omitzero"`
+	Courier                 Field[CourierChannel] `json:"courier,omitzero"`
+	Discord                 Field[Discord]        `json:"discord,omitzero"`
+	Expo                    Field[Expo]           `json:"expo,omitzero"`
+	FacebookPSID            Field[string]         `json:"facebookPSID,omitzero"`  // page-scoped ID
+	FirebaseToken           Field[Tokens]         `json:"firebaseToken,omitzero"` // device tokens
+	Intercom                Field[Intercom]       `json:"intercom,omitzero"`
+	MagicBell               Field[MagicBell]      `json:"magicbell,omitzero"`
+	MSTeams                 Field[MSTeams]        `json:"ms_teams,omitzero"`
+	OneSignalExternalUserID Field[string]         `json:"oneSignalExternalUserId,omitzero"`
+	OneSignalPlayerID       Field[string]         `json:"oneSignalPlayerID,omitzero"`
+	PagerDuty               Field[PagerDuty]      `json:"pagerduty,omitzero"`
+	Pusher                  Field[Pusher]         `json:"pusher,omitzero"`
+	PusherBeams             Field[PusherBeams]    `json:"pusherBeams,omitzero"`
+	Slack                   Field[Slack]          `json:"slack,omitzero"`
+	SplunkOnCall            Field[SplunkOnCall]   `json:"splunk_on_call,omitzero"`
+	StreamChat              Field[StreamChat]     `json:"streamChat,omitzero"`
+	Viber                   Field[Viber]          `json:"viber,omitzero"`
+	Webhook                 Field[Webhook]        `json:"webhook,omitzero"`
 
 	Extra map[string]any `json:",embed"` // the members that have no field
 }
@@ -94,12 +110,12 @@ type Address struct {
 	Extra         map[string]any `json:",embed"` // the members that have no field
 }
 
-// plainProfile is a Profile without its methods.
-type plainProfile Profile
+// profileObject is a Profile without its methods.
+type profileObject Profile
 
 // profileBody is the body of a request that carries a profile.
 type profileBody struct {
-	Profile *plainProfile `json:"profile"`
+	Profile *profileObject `json:"profile"`
 }
 
 // customBody makes an error of SetCustom name the path of the value.
@@ -109,15 +125,15 @@ type customBody struct {
 
 // MarshalJSON writes the profile as Courier expects it: only the fields that are set,
 // and null for a field that is null. The error wraps a [*ValidationError].
-func (p Profile) MarshalJSON() ([]byte, error) { return encode((*plainProfile)(&p)) }
+func (p Profile) MarshalJSON() ([]byte, error) { return encode((*profileObject)(&p)) }
 
 // UnmarshalJSON reads a JSON object and keeps all of it. It replaces what p held; null
 // makes it empty.
 func (p *Profile) UnmarshalJSON(text []byte) error { return decode(text, p) }
 
 // MarshalJSONTo is [Profile.MarshalJSON] for encoding/json/v2.
-func (p *Profile) MarshalJSONTo(enc *jsontext.Encoder) error {
-	return encodeTo(enc, (*plainProfile)(p))
+func (p Profile) MarshalJSONTo(enc *jsontext.Encoder) error {
+	return encodeTo(enc, (*profileObject)(&p))
 }
 
 // UnmarshalJSONFrom is [Profile.UnmarshalJSON] for encoding/json/v2.
@@ -127,54 +143,89 @@ func (p *Profile) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if err != nil {
 		return err
 	}
-	if err := readObject(raw, (*plainProfile)(p)); err != nil {
+	if err := readObject(raw, (*profileObject)(p)); err != nil {
 		*p = Profile{}
 		return err
 	}
 	return nil
 }
 
-// secrets are the paths of credentials and device tokens.
-var secrets = []string{
-	"apn.token", "apn.tokens", "expo.token", "expo.tokens", "firebaseToken", "pagerduty.routing_key",
-	"slack.access_token", "slack.incoming_webhook.url", "webhook.url", "webhook.headers",
-	"webhook.authentication.username", "webhook.authentication.password", "webhook.authentication.token",
-}
-
 // String returns the profile as JSON, with credentials and device tokens replaced by
 // "[redacted]". The rest is personal data.
 func (p Profile) String() string {
-	text, err := p.MarshalJSON()
+	text, err := p.redactedJSON()
 	if err != nil {
 		return err.Error()
 	}
-	profile := parse(text)
-	for _, path := range secrets {
-		profile = redactMember(profile, strings.Split(path, "."))
-	}
-	text, _ = encode(profile)
-	_ = p.UnmarshalJSON(text) // restores the order of the fields
-	text, _ = p.MarshalJSON()
 	return string(text)
 }
 
-const redacted = "[redacted]"
-
-// redactMember redacts the member at path, or the value that is there instead of an object.
-func redactMember(value any, path []string) any {
-	object, ok := value.(map[string]any)
-	if len(path) > 0 && ok {
-		if member, ok := object[path[0]]; ok && member != nil {
-			object[path[0]] = redactMember(member, path[1:])
-		}
-		return object
+// LogValue returns the JSON of [Profile.String]. Package slog calls it for an attribute, not
+// for a Profile inside another value.
+func (p Profile) LogValue() slog.Value {
+	text, err := p.redactedJSON()
+	if err != nil {
+		return slog.StringValue(err.Error())
 	}
-	return redacted
+	return slog.AnyValue(stdjson.RawMessage(text))
+}
+
+// redactedJSON returns the JSON of p without secrets. It edits what is read from the JSON of p,
+// where a key of Courier's that was in Extra is in its field.
+func (p Profile) redactedJSON() ([]byte, error) {
+	text, err := p.MarshalJSON()
+	if err == nil {
+		err = p.UnmarshalJSON(text)
+	}
+	if err != nil {
+		return nil, err
+	}
+	hide(&p.FirebaseToken)
+	hideIn(&p.APN, func(apn *APN) {
+		hide(&apn.Token)
+		hide(&apn.Tokens)
+	})
+	hideIn(&p.Expo, func(expo *Expo) {
+		hide(&expo.Token)
+		hide(&expo.Tokens)
+	})
+	hideIn(&p.PagerDuty, func(pagerDuty *PagerDuty) { hide(&pagerDuty.RoutingKey) })
+	hideIn(&p.Slack, func(slack *Slack) {
+		hide(&slack.AccessToken)
+		hideIn(&slack.IncomingWebhook, func(w *SlackIncomingWebhook) { hide(&w.URL) })
+	})
+	hideIn(&p.Webhook, func(webhook *Webhook) {
+		hide(&webhook.URL)
+		hide(&webhook.Headers)
+		hideIn(&webhook.Authentication, func(a *WebhookAuthentication) {
+			hide(&a.Username)
+			hide(&a.Password)
+			hide(&a.Token)
+		})
+	})
+	return p.MarshalJSON()
+}
+
+// hide replaces what a Field holds, unless that is null.
+func hide[T any](f *Field[T]) {
+	if !f.IsUnset() && !f.IsNull() {
+		f.content = mismatch(`"` + redacted + `"`)
+	}
+}
+
+// hideIn hides secrets in the value of a Field. JSON that is not such an object may be one.
+func hideIn[T any](f *Field[T], secrets func(*T)) {
+	if _, ok := f.Get(); ok {
+		f.Update(secrets)
+	} else {
+		hide(f)
+	}
 }
 
 // DecodeCustom reads Custom into v, a pointer, as encoding/json does: keys match
 // without regard to case. Numbers decoded into an interface become [json.Number].
-// If Custom is unset or null, v stays unchanged.
+// If Custom is unset or null, v stays unchanged. The error says what does not fit, without
+// keys and values.
 func (p Profile) DecodeCustom(v any) error {
 	if p.Custom.IsUnset() || p.Custom.IsNull() {
 		return nil
@@ -188,6 +239,9 @@ func (p Profile) DecodeCustom(v any) error {
 	if err = dec.Decode(v); err == nil {
 		return nil
 	}
+	if _, ok := errors.AsType[*stdjson.InvalidUnmarshalError](err); ok {
+		return fmt.Errorf("courier: DecodeCustom needs a pointer that is not nil, not %T", v)
+	}
 	// Without err's text, which can contain keys and values.
 	if mismatch, ok := errors.AsType[*stdjson.UnmarshalTypeError](err); ok {
 		return fmt.Errorf("courier: custom: a value does not fit type %s", mismatch.Type)
@@ -198,15 +252,19 @@ func (p Profile) DecodeCustom(v any) error {
 // SetCustom sets Custom to v, which must be an object in JSON: a struct or a map.
 // Read it back with [Profile.DecodeCustom]. The error is a [*ValidationError].
 func (p *Profile) SetCustom(v any) error {
+	var body Profile
 	text, err := encode(&customBody{v})
+	if err == nil {
+		err = decode(text, &body)
+	}
 	if err != nil {
 		return err
 	}
-	body, _ := parse(text).(map[string]any)
-	custom, ok := body["custom"].(map[string]any)
-	if !ok {
-		return invalid("custom", fmt.Sprintf("type %T is not an object in JSON: use a struct or a map", v))
+	mismatch := jsontext.Value(body.Custom.Mismatch())
+	if body.Custom.IsNull() || mismatch != nil && mismatch.Kind() != '{' {
+		reason := fmt.Sprintf("type %T is not an object in JSON: use a struct or a map", v)
+		return invalid("custom", reason)
 	}
-	p.Custom = Set(custom)
+	p.Custom = body.Custom
 	return nil
 }

@@ -2,6 +2,7 @@ package courier
 
 import (
 	"context"
+	"log/slog"
 	"net/http"
 
 	"github.com/courier-profiles/courier-go/internal/transport"
@@ -20,11 +21,34 @@ type ProfilesService struct {
 }
 
 var (
-	mergeProfile   = operation{name: "merge profile", method: http.MethodPost, policy: transport.Idempotent, takesKey: true}
-	getProfile     = operation{name: "get profile", method: http.MethodGet, policy: transport.Idempotent, expectsMissing: true}
-	replaceProfile = operation{name: "replace profile", method: http.MethodPut, policy: transport.Idempotent}
-	patchProfile   = operation{name: "patch profile", method: http.MethodPatch, policy: transport.NotIdempotent}
-	deleteProfile  = operation{name: "delete profile", method: http.MethodDelete, policy: transport.Idempotent, expectsMissing: true}
+	mergeProfile = operation{
+		name:     "merge profile",
+		method:   http.MethodPost,
+		policy:   transport.Idempotent,
+		takesKey: true,
+	}
+	getProfile = operation{
+		name:           "get profile",
+		method:         http.MethodGet,
+		policy:         transport.Idempotent,
+		expectsMissing: true,
+	}
+	replaceProfile = operation{
+		name:   "replace profile",
+		method: http.MethodPut,
+		policy: transport.Idempotent,
+	}
+	patchProfile = operation{
+		name:   "patch profile",
+		method: http.MethodPatch,
+		policy: transport.NotIdempotent,
+	}
+	deleteProfile = operation{
+		name:           "delete profile",
+		method:         http.MethodDelete,
+		policy:         transport.Idempotent,
+		expectsMissing: true,
+	}
 )
 
 // Merge merges profile into the user's profile, and creates one if there is none (POST
@@ -33,8 +57,10 @@ var (
 // by key, and null fields are removed. An empty Profile changes no field.
 //
 // Merge is idempotent, and is retried. The package page lists its errors.
-func (s *ProfilesService) Merge(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
-	return s.write(ctx, &mergeProfile, userID, &profile, opts)
+func (s *ProfilesService) Merge(
+	ctx context.Context, userID string, profile Profile, opts ...RequestOption,
+) (*Result, error) {
+	return s.writeProfile(ctx, &mergeProfile, userID, &profile, opts)
 }
 
 // GetResult is the response to [ProfilesService.Get].
@@ -44,9 +70,23 @@ type GetResult struct {
 	Response
 }
 
+// LogValue returns the profile as [Profile.LogValue] does, the preferences, and what
+// identifies the response, but not its header.
+func (g GetResult) LogValue() slog.Value {
+	return slog.GroupValue(
+		slog.Any("profile", g.Profile),
+		slog.Any("preferences", g.Preferences),
+		slog.Int("status", g.StatusCode),
+		slog.String("request_id", oneLine(g.RequestID, maxType)),
+		slog.Int("attempts", g.Attempts),
+	)
+}
+
 // Get reads the user's profile and preferences (GET /profiles/{user_id}). A user without a
 // profile is a [*NotFoundError]. The other errors are those of [ProfilesService.Merge].
-func (s *ProfilesService) Get(ctx context.Context, userID string, opts ...RequestOption) (*GetResult, error) {
+func (s *ProfilesService) Get(
+	ctx context.Context, userID string, opts ...RequestOption,
+) (*GetResult, error) {
 	result := new(GetResult)
 	if err := s.client.do(ctx, &call{op: &getProfile, userID: userID}, result, opts); err != nil {
 		return nil, err
@@ -60,19 +100,23 @@ func (s *ProfilesService) Get(ctx context.Context, userID string, opts ...Reques
 // part.
 //
 // Replace is idempotent, and is retried. The errors are those of [ProfilesService.Merge].
-func (s *ProfilesService) Replace(ctx context.Context, userID string, profile Profile, opts ...RequestOption) (*Result, error) {
-	return s.write(ctx, &replaceProfile, userID, &profile, opts)
+func (s *ProfilesService) Replace(
+	ctx context.Context, userID string, profile Profile, opts ...RequestOption,
+) (*Result, error) {
+	return s.writeProfile(ctx, &replaceProfile, userID, &profile, opts)
 }
 
 // Patch applies ops to the user's profile in order, all or none, and creates a profile if
 // there is none (PATCH /profiles/{user_id}, JSON Patch, RFC 6902). Without ops, an
 // existing profile stays as it is. If Courier cannot apply one, such as a [PatchTest] that
-// fails, the error is an [*InvalidRequestError]. The other errors are those of [ProfilesService.Merge].
+// fails, the error is an [*InvalidRequestError]. The other errors are those of
+// [ProfilesService.Merge].
 //
 // A patch may have a different effect when applied twice, so it is retried only if
-// Courier cannot have acted on it: after 429 and 503, and if no connection could be
-// opened.
-func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchOp, opts ...RequestOption) (*Result, error) {
+// Courier cannot have acted on it: after 429 and 503, and if no connection was obtained.
+func (s *ProfilesService) Patch(
+	ctx context.Context, userID string, ops []PatchOp, opts ...RequestOption,
+) (*Result, error) {
 	body, err := encode(&patchBody{ops})
 	if err != nil {
 		return nil, err
@@ -83,23 +127,29 @@ func (s *ProfilesService) Patch(ctx context.Context, userID string, ops []PatchO
 // Delete deletes the user's profile (DELETE /profiles/{user_id}). List subscriptions and
 // preferences are separate resources, and stay.
 //
-// Delete is idempotent, and is retried. The errors are those of [ProfilesService.Merge].
-func (s *ProfilesService) Delete(ctx context.Context, userID string, opts ...RequestOption) (*Result, error) {
+// Delete is idempotent, and is retried. If the response to an attempt was lost, a retry may
+// get a 404: after a retry, a [*NotFoundError] whose Attempts is above 1 means that the
+// profile is deleted. The errors are those of [ProfilesService.Merge].
+func (s *ProfilesService) Delete(
+	ctx context.Context, userID string, opts ...RequestOption,
+) (*Result, error) {
 	return s.client.write(ctx, &deleteProfile, userID, nil, opts)
 }
 
-func (s *ProfilesService) write(ctx context.Context, op *operation, userID string, profile *Profile, opts []RequestOption) (*Result, error) {
-	body, err := encode(&profileBody{(*plainProfile)(profile)})
+func (s *ProfilesService) writeProfile(
+	ctx context.Context, op *operation, userID string, profile *Profile, opts []RequestOption,
+) (*Result, error) {
+	body, err := encode(&profileBody{(*profileObject)(profile)})
 	if err != nil {
 		return nil, err
 	}
 	return s.client.write(ctx, op, userID, body, opts)
 }
 
-func (g *GetResult) read(text []byte) error {
+func (g *GetResult) read(_ *transport.Exchange, text []byte) error {
 	var body struct {
-		Profile     Field[plainProfile] `json:"profile"`
-		Preferences Field[*Preferences] `json:"preferences"`
+		Profile     Field[profileObject] `json:"profile"`
+		Preferences Field[*Preferences]  `json:"preferences"`
 	}
 	if err := decode(text, &body); err != nil {
 		return err
@@ -107,5 +157,5 @@ func (g *GetResult) read(text []byte) error {
 	if err := optional(&g.Preferences, body.Preferences, "preferences"); err != nil {
 		return err
 	}
-	return required((*plainProfile)(&g.Profile), body.Profile, "profile")
+	return required((*profileObject)(&g.Profile), body.Profile, "profile")
 }

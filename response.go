@@ -28,8 +28,13 @@ type Response struct {
 
 func (r *Response) response() *Response { return r }
 
-func newResponse(r *transport.Response) Response {
-	return Response{StatusCode: r.Status, Header: r.Header, RequestID: requestID(r.Header), Attempts: r.Attempts}
+func newResponse(x *transport.Exchange) Response {
+	return Response{
+		StatusCode: x.Status,
+		Header:     x.Header,
+		RequestID:  requestID(x.Header),
+		Attempts:   x.Number,
+	}
 }
 
 func requestID(header http.Header) string {
@@ -43,12 +48,27 @@ type Result struct {
 	Response
 }
 
-func (r *Result) read(text []byte) error {
+// read accepts what Courier documents: no body, or an object with the status SUCCESS or
+// without a status. An error object, or the empty page of a captive portal, is not
+// Courier's success, even with a 200.
+func (r *Result) read(x *transport.Exchange, text []byte) error {
+	if string(text) == `{"status":"SUCCESS"}` { // as Courier writes it
+		r.Status = "SUCCESS"
+		return nil
+	}
 	if len(bytes.Trim(text, " \t\r\n")) == 0 {
+		if x.Status != http.StatusNoContent && !mayBeJSON(x.Header) {
+			return errNotJSON
+		}
 		return nil
 	}
 	var body *struct {
-		Status Field[string] `json:"status"`
+		Status  Field[string] `json:"status"`
+		Message Field[any]    `json:"message"`
+		Type    Field[any]    `json:"type"`
+		Error   Field[any]    `json:"error"`
+		// Amazon's API gateway spells it so.
+		GatewayMessage Field[any] `json:"Message"`
 	}
 	if err := decode(text, &body); err != nil {
 		return err
@@ -56,7 +76,28 @@ func (r *Result) read(text []byte) error {
 	if body == nil {
 		return shapeError("not an object")
 	}
-	return optional(&r.Status, body.Status, "status")
+	if err := optional(&r.Status, body.Status, "status"); err != nil {
+		return err
+	}
+	switch {
+	case r.Status == "SUCCESS":
+		return nil
+	case !isAbsent(body.Status):
+		return shapeError("status is not SUCCESS")
+	case !isAbsent(body.Message), !isAbsent(body.GatewayMessage),
+		!isAbsent(body.Type), !isAbsent(body.Error):
+		return shapeError("an error object")
+	}
+	return nil
+}
+
+func isAbsent[T any](member Field[T]) bool { return member.IsUnset() || member.IsNull() }
+
+// mayBeJSON reports whether the Content-Type is JSON, empty, or absent.
+func mayBeJSON(header http.Header) bool {
+	value := header.Get("Content-Type")
+	kind, _, _ := mime.ParseMediaType(value)
+	return value == "" || strings.HasSuffix(kind, "/json") || strings.HasSuffix(kind, "+json")
 }
 
 // shapeError says what is wrong with a response, without quoting it.
@@ -66,6 +107,7 @@ func (e shapeError) Error() string { return string(e) }
 
 const (
 	errTooLong = shapeError("longer than 8 MiB")
+	errNotJSON = shapeError("an empty body that is not JSON")
 	errCursor  = shapeError("there are more pages, but no new cursor")
 )
 
@@ -74,7 +116,7 @@ func optional[T any](value *T, read Field[T], key string) error {
 	if read.Mismatch() != nil {
 		return shapeError(key + " has another type")
 	}
-	*value = read.value
+	*value, _ = read.Get()
 	return nil
 }
 
@@ -93,10 +135,10 @@ type Attempt struct {
 	Operation  string        // such as "merge profile"
 	Number     int           // 1 for the first attempt of the call
 	StatusCode int           // 0 if there was no complete response
-	Duration   time.Duration // until the last byte of the response, including the wait for a connection
+	Duration   time.Duration // from waiting for a connection to the last byte of the response
 	Wait       time.Duration // before the next attempt; 0 if there is none
 	Reused     bool          // whether an open connection was used
-	Err        error         // what the call would return if it ended here; nil for a 2xx
+	Err        error         // what the call would return if it ended here; nil for a success
 }
 
 // LogValue returns all fields, with the error's own LogValue.
@@ -131,7 +173,9 @@ func bodyKind(header http.Header, body []byte) string {
 // oneLine returns text as one line of printable characters, cut to limit characters.
 func oneLine(text string, limit int) string {
 	text = text[:min(len(text), 64*limit)] // a body can hold a megabyte of it
-	words := strings.FieldsFunc(text, func(c rune) bool { return unicode.IsSpace(c) || !unicode.IsPrint(c) })
+	words := strings.FieldsFunc(text, func(c rune) bool {
+		return unicode.IsSpace(c) || !unicode.IsPrint(c)
+	})
 	line := []rune(strings.Join(words, " "))
 	if len(line) > limit {
 		return string(line[:limit]) + "…"

@@ -1,20 +1,28 @@
 // Package couriertest is an in-memory fake of the Courier Profiles API, for tests of
 // programs that use package courier or call the API in any other way.
 //
-//	server := couriertest.NewServer()
-//	defer server.Close()
-//	client, err := server.Client()
-//	…
-//	_, err = client.Profiles.Merge(ctx, "user-1", courier.Profile{Email: courier.Set("user@example.com")})
-//	…
-//	profile, ok := server.Profile("user-1")
+//	func TestMerge(t *testing.T) {
+//		server := couriertest.NewServer(t)
+//		client := server.Client()
+//		user := courier.Profile{Email: courier.Set("user@example.com")}
+//		_, err := client.Profiles.Merge(t.Context(), "user-1", user)
+//		…
+//		profile, ok := server.Profile("user-1")
+//		…
+//	}
 //
-// [NewServer] listens on a port of 127.0.0.1. [NewHandler] is the same API as an
-// [http.Handler], for your own server, TLS configuration or path prefix.
-// [Handler.SetProfile] and [Handler.SetPreferences] prepare a test. [Handler.Profile],
-// [Handler.Subscriptions] and [Handler.Requests] show the result. [Handler.Fail]
-// scripts failures, one [Fault] per request. The client from [Server.Client] retries
-// without waiting.
+// [NewServer] listens on a port of 127.0.0.1 and closes with the test. The client from
+// [Server.Client] does not wait between retries, unless a response has a Retry-After
+// header. [NewHandler] is the same API as an [http.Handler], for your own server, TLS
+// configuration or path prefix.
+//
+// Prepare a test with [Handler.SetProfile] and [Handler.SetPreferences]. Look at the
+// result with [Handler.Profile], [Handler.ProfileJSON], [Handler.UserIDs],
+// [Handler.Preferences] and [Handler.Subscriptions], and at what was sent with
+// [Handler.Requests] or [Handler.OnRequest].
+//
+// [Handler.Fail] makes the next requests fail, one [Fault] for each. Where requests of
+// several users overlap, [Handler.FailUser] makes those of one user fail.
 //
 // # What Courier documents
 //
@@ -42,8 +50,9 @@
 //     400 for a malformed request, 401 for a missing or wrong key, 413 for a request
 //     of more than 6 MB.
 //   - An Idempotency-Key on a POST saves the first response, even a 500, and replays it
-//     for at least 24 hours, or until x-idempotency-expiration, 24 hours to 1 year
-//     ahead. On other methods it has no effect. Nothing is saved for a request that fails
+//     for 25 hours, or until x-idempotency-expiration, at most 1 year ahead. A key belongs
+//     to its endpoint: the same key with another user or operation is another key. On
+//     other methods it has no effect. Nothing is saved for a request that fails
 //     validation or that conflicts with one in progress.
 //
 // # What this package chose
@@ -52,13 +61,14 @@
 // way. Do not rely on it.
 //
 //   - Getting a user without a profile is a 404. Deleting one is a success.
-//   - A profile is stored as the JSON that was sent: names in any case, every digit of
-//     a number, and unpaired surrogates such as "\ud800". The order of members is not
-//     kept. Of duplicate names in a request the last one wins.
+//   - A profile keeps the case of names, every digit of a number, and unpaired
+//     surrogates such as "\ud800". It does not keep the order of members, or how a
+//     string was escaped. Of duplicate names in a request the last one wins.
 //   - A body that is not valid UTF-8 is a 400, and so is a profile nested more than
 //     about 10,000 levels deep.
 //   - A patch applies all of its operations or none. If one fails, or the result is not
-//     an object, the response is a 400.
+//     an object, the response is a 400. Courier's OpenAPI document asks for a value in
+//     remove, move and copy, RFC 6902 does not: it may be there, and is ignored.
 //   - The limit of 6 MB is 6 MiB, 6,291,456 bytes.
 //   - Where the reference gives two statuses, the table above has the first.
 //   - The preferences of a user are null until SetPreferences. No operation sets them.
@@ -67,19 +77,21 @@
 //     place and its preferences when the user subscribes again without preferences.
 //   - A page has [Handler.PageSize] subscriptions. A cursor that no page of the user
 //     returned is a 400.
-//   - A missing or wrong key is reported before anything else. Unknown paths are a 404,
+//   - A missing or wrong key is reported before any other error. Unknown paths are a 404,
 //     unknown methods a 405. The user IDs "." and ".." are a 404, because such paths are
 //     normalized before they reach Courier.
-//   - An Idempotency-Key without an expiration lives for 24 hours. It saves successes and
-//     500s, also those of a [Fault], and replays status and body to any request with the
-//     same key. While the first request is
-//     in progress, others with its key get a 409.
-//   - Every response has an X-Request-Id.
+//   - x-idempotency-expiration is an ISO 8601 time, or a number: below 100,000,000,000
+//     it is epoch seconds, from there on epoch milliseconds. Courier's documents
+//     disagree about its unit. A time that has passed is a 400.
+//   - An Idempotency-Key saves successes and 500s, also those of a [Fault], and replays
+//     status and body, whatever the body of the later request. While the first request
+//     is in progress, others with its key get a 409.
+//   - Every response has an X-Request-Id, which the header of a [Fault] can replace.
 //
 // # What is missing
 //
 // The fake has one workspace with one key and therefore no 403. It has no rate limits
-// and no conflicts between writes. [Handler.Fail] can produce all of these responses.
-// The media type of a request is not checked. The reference has no operations to list
+// and no conflicts between writes. A [Fault] can produce each of these responses. The
+// media type of a request is not checked. The reference has no operations to list
 // or search profiles, and neither has the fake.
 package couriertest

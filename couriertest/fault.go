@@ -6,6 +6,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"slices"
 	"time"
 )
 
@@ -52,13 +53,60 @@ type Fault struct {
 // for. Faults of further calls queue up behind. A retry is a request like any other
 // and takes the next fault.
 func (h *Handler) Fail(faults ...Fault) {
+	h.FailUser("", faults...)
+}
+
+// FailUser scripts the next requests of one user, for code that sends requests of
+// several users at once. A request takes one fault: the next one of its user, or else
+// the next one of Fail. An empty user ID is the same as Fail.
+func (h *Handler) FailUser(userID string, faults ...Fault) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	for _, fault := range faults {
-		fault.Body = bytes.Clone(fault.Body)
-		fault.Header = fault.Header.Clone()
-		h.faults = append(h.faults, fault)
+	if h.faults == nil {
+		h.faults = make(map[string][]Fault)
 	}
+	h.faults[userID] = append(h.faults[userID], copyFaults(faults)...)
+}
+
+// Faults returns the faults that no request has taken yet, in order: those of FailUser
+// by user ID, and those of Fail under the empty ID.
+func (h *Handler) Faults() map[string][]Fault {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	faults := make(map[string][]Fault)
+	for userID, queue := range h.faults {
+		if len(queue) > 0 {
+			faults[userID] = copyFaults(queue)
+		}
+	}
+	return faults
+}
+
+// ClearFaults removes all faults that no request has taken yet.
+func (h *Handler) ClearFaults() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.faults = nil
+}
+
+// takeFault removes the fault that a request takes. The caller holds the lock.
+func (h *Handler) takeFault(userID string) Fault {
+	for _, id := range []string{userID, ""} {
+		if queue := h.faults[id]; len(queue) > 0 {
+			h.faults[id] = queue[1:]
+			return queue[0]
+		}
+	}
+	return Fault{}
+}
+
+func copyFaults(faults []Fault) []Fault {
+	faults = slices.Clone(faults)
+	for i, fault := range faults {
+		faults[i].Body = bytes.Clone(fault.Body)
+		faults[i].Header = fault.Header.Clone()
+	}
+	return faults
 }
 
 // apply returns the response to a request that takes the fault. normal carries the
@@ -82,11 +130,13 @@ func (f Fault) apply(ctx context.Context, normal func() response) response {
 	case f.Status == 0:
 		r = normal()
 	case f.Status < 200 || f.Status > 999:
-		r = errorResponse(http.StatusInternalServerError, fmt.Sprintf("couriertest: Fault.Status is %d, not 200 to 999", f.Status))
+		message := fmt.Sprintf("couriertest: Fault.Status is %d, not 200 to 999", f.Status)
+		r = errorResponse(http.StatusInternalServerError, message)
 	case f.Body != nil:
 		r = response{status: f.Status, body: f.Body}
 	case f.Status >= 400:
-		r = errorResponse(f.Status, cmp.Or(http.StatusText(f.Status), fmt.Sprint("status ", f.Status)))
+		message := cmp.Or(http.StatusText(f.Status), fmt.Sprint("status ", f.Status))
+		r = errorResponse(f.Status, message)
 	case f.Status >= 300:
 		r = response{status: f.Status}
 	default:

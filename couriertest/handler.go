@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // DefaultAPIKey is the key that a new Handler accepts.
@@ -36,18 +37,35 @@ type Handler struct {
 	// keeps none.
 	MaxRequests int
 
+	// OnRequest, if set, is called for each request when its response is known, and
+	// before the response is sent. It runs in the goroutine that serves the request:
+	// calls for concurrent requests overlap, and a slow one delays its response. It
+	// may call the methods of the Handler.
+	OnRequest func(Exchange)
+
 	store store
 	keys  idempotencyKeys
 
 	mu       sync.Mutex
 	received int // requests, kept or not
 	requests []Request
-	faults   []Fault
+	faults   map[string][]Fault // by user ID; "" is the queue of Fail
 }
 
 // NewHandler returns a handler without any data.
 func NewHandler() *Handler {
 	return &Handler{APIKey: DefaultAPIKey}
+}
+
+// Clear removes all data: profiles, preferences, lists, subscriptions, idempotency keys,
+// requests and faults. The fields of the Handler stay as they are, and request IDs go on.
+func (h *Handler) Clear() {
+	h.store.clear()
+	h.keys.clear()
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.requests = nil
+	h.faults = nil
 }
 
 // call is a request to an endpoint.
@@ -109,17 +127,18 @@ func resource(escapedPath string) (userID string, endpoints []endpoint) {
 // ServeHTTP serves one request. Where a [Fault] leaves a response unfinished it panics
 // with http.ErrAbortHandler, as net/http servers expect.
 func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
 	// net/http notices that a client has gone away, which ends a delay, only once
 	// the body has been read.
 	body, bodyErr := readBody(r.Body)
 	path := r.URL.EscapedPath()
 	userID, endpoints := resource(path)
 	c := call{userID: userID, query: r.URL.Query(), body: body}
-	i := slices.IndexFunc(endpoints, func(e endpoint) bool { return e.method == r.Method })
 	request := Request{
 		Method: r.Method, Path: path, UserID: userID,
 		Query: c.query, Header: r.Header.Clone(), Body: body,
 	}
+	i := slices.IndexFunc(endpoints, func(e endpoint) bool { return e.method == r.Method })
 	if i >= 0 {
 		request.Operation = endpoints[i].name
 	}
@@ -144,15 +163,20 @@ func (h *Handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		serve = func() response { return endpoints[i].serve(h, c) }
 		if r.Method == http.MethodPost {
-			serve, finish = h.keys.claim(r.Header, serve)
+			id := keyID{endpoints[i].name, userID, r.Header.Get("Idempotency-Key")}
+			serve, finish = h.keys.claim(id, r.Header.Get("x-idempotency-expiration"), serve)
 		}
 	}
 	resp := fault.apply(r.Context(), serve)
 	finish(resp)
 	if !resp.lost {
+		request.Status = resp.status
 		h.setStatus(number, resp.status)
 	}
-	resp.write(w, number+1)
+	if h.OnRequest != nil {
+		h.OnRequest(h.exchange(request, number, resp, start))
+	}
+	resp.write(w, number)
 }
 
 func (h *Handler) authorized(header http.Header) bool {

@@ -3,43 +3,65 @@ package couriertest
 import (
 	"fmt"
 	"net/http/httptest"
+	"strconv"
 	"testing"
 	"testing/synctest"
 	"time"
 )
 
+// mergeWithKey sends a merge with an idempotency key.
+func mergeWithKey(
+	h *Handler, key, userID, profile string, headers ...string,
+) *httptest.ResponseRecorder {
+	headers = append([]string{"Idempotency-Key", key}, headers...)
+	return send(h, "POST", "/profiles/"+userID, `{"profile":`+profile+`}`, headers...)
+}
+
 func TestKeyReplaysTheFirstResponse(t *testing.T) {
 	t.Parallel()
-	const key = "Idempotency-Key"
 	h := NewHandler()
-	wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, key, "k"), 200, success)
-	wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"a":2}}`, key, "k"), 200, success)
+	wantResponse(t, mergeWithKey(h, "k", "u", `{"a":1}`), 200, success)
+	wantResponse(t, mergeWithKey(h, "k", "u", `{"a":2}`), 200, success)
+	wantResponse(t, mergeWithKey(h, "k", "u", `not JSON`), 200, success)
 	wantProfile(t, h, "u", `{"a":1}`)
 
-	// Whatever the key comes with.
-	wantResponse(t, send(h, "POST", "/profiles/v", `not JSON`, key, "k"), 200, success)
-	wantProfile(t, h, "v", "")
-	wantResponse(t, send(h, "POST", "/profiles/u/lists", `{"lists":[{"listId":"l"}]}`, key, "k"), 200, success)
-	if got := h.Subscriptions("u"); len(got) != 0 {
-		t.Errorf("a replay subscribed to %v", got)
+	for i, key := range []string{"K", ""} { // another key, and none
+		profile := fmt.Sprintf(`{"a":%d}`, i+3)
+		wantResponse(t, mergeWithKey(h, key, "u", profile), 200, success)
+		wantProfile(t, h, "u", profile)
+	}
+	wantError(t, mergeWithKey(h, "k", "u", `{}`, "Authorization", "Bearer other"), 401)
+}
+
+func TestKeyBelongsToItsEndpoint(t *testing.T) {
+	t.Parallel()
+	h := NewHandler()
+	mergeWithKey(h, "k", "u", `{"a":1}`)
+	mergeWithKey(h, "k", "v", `{"a":2}`)
+	wantProfile(t, h, "v", `{"a":2}`)
+
+	send(h, "POST", "/profiles/u/lists", listBody("news"), "Idempotency-Key", "k")
+	send(h, "POST", "/profiles/u/lists", listBody("jobs"), "Idempotency-Key", "k")
+	if got := h.Subscriptions("u"); len(got) != 1 {
+		t.Errorf("subscriptions %v, want one", got)
 	}
 
-	// Another key, an empty one, none.
-	for i, headers := range [][]string{{key, "K"}, {key, ""}, nil} {
-		wantResponse(t, send(h, "POST", "/profiles/u", fmt.Sprintf(`{"profile":{"a":%d}}`, i+10), headers...), 200, success)
-		wantProfile(t, h, "u", fmt.Sprintf(`{"a":%d}`, i+10))
-	}
-	wantError(t, send(h, "POST", "/profiles/u", `{"profile":{}}`, key, "k", "Authorization", "Bearer other"), 401, "authentication_error")
+	// The same endpoint, escaped in another way.
+	mergeWithKey(h, "k", "%75", `{"a":3}`)
+	wantProfile(t, h, "u", `{"a":1}`)
 }
 
 func TestKeyAffectsOnlyPost(t *testing.T) {
 	t.Parallel()
-	h := setUp(t, `{"a":1}`)
+	h := NewHandler()
 	headers := []string{"Idempotency-Key", "k", "x-idempotency-expiration", "nonsense"}
+	const patch = `{"patch":[{"op":"add","path":"/b","value":1}]}`
 	for i := range 2 {
-		wantResponse(t, send(h, "PUT", "/profiles/u", fmt.Sprintf(`{"profile":{"a":%d}}`, i), headers...), 200, success)
-		wantResponse(t, send(h, "GET", "/profiles/u", "", headers...), 200, fmt.Sprintf(`{"profile":{"a":%d},"preferences":null}`, i))
-		wantResponse(t, send(h, "PATCH", "/profiles/u", `{"patch":[{"op":"add","path":"/b","value":1}]}`, headers...), 204, "")
+		put := fmt.Sprintf(`{"profile":{"a":%d}}`, i)
+		wantResponse(t, send(h, "PUT", "/profiles/u", put, headers...), 200, success)
+		got := fmt.Sprintf(`{"profile":{"a":%d},"preferences":null}`, i)
+		wantResponse(t, send(h, "GET", "/profiles/u", "", headers...), 200, got)
+		wantResponse(t, send(h, "PATCH", "/profiles/u", patch, headers...), 204, "")
 		wantProfile(t, h, "u", fmt.Sprintf(`{"a":%d,"b":1}`, i))
 		wantResponse(t, send(h, "DELETE", "/profiles/u", "", headers...), 204, "")
 		wantProfile(t, h, "u", "")
@@ -55,7 +77,7 @@ func TestWhichResponsesAreSaved(t *testing.T) {
 	}{
 		{"success", Fault{}, true},
 		{"success whose response is lost", Fault{CutOff: true}, true},
-		{"scripted success", Fault{Status: 202, Body: []byte(`{"status":"SUCCESS"}`)}, true},
+		{"scripted success", Fault{Status: 202}, true},
 		{"500", Fault{Status: 500}, true},
 		{"500 that is cut off", Fault{Status: 500, CutOff: true}, true},
 		{"500 of a gateway", Fault{Status: 500, Body: []byte("<html>")}, true},
@@ -72,14 +94,16 @@ func TestWhichResponsesAreSaved(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			h := NewHandler()
 			h.Fail(test.fault)
-			first, _ := sendMayAbort(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, "Idempotency-Key", "k")
-			second := send(h, "POST", "/profiles/u", `{"profile":{"b":2}}`, "Idempotency-Key", "k")
-			profile := stored(h, "u")
-			if saved := profile != `{"b":2}`; saved != test.saved {
-				t.Errorf("saved: %t, want %t; the second request got %d, and the profile is %s", saved, test.saved, second.Code, profile)
+			key := []string{"Idempotency-Key", "k"}
+			first, _ := sendMayAbort(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, key...)
+			second := mergeWithKey(h, "k", "u", `{"b":2}`)
+
+			profile, _ := h.ProfileJSON("u")
+			if saved := string(profile) != `{"b":2}`; saved != test.saved {
+				t.Errorf("saved is %t, want %t; the profile is %s", saved, test.saved, profile)
 			}
-			if test.saved && first.Code != second.Code {
-				t.Errorf("replayed %d as %d", first.Code, second.Code)
+			if test.saved && second.Code != first.Code {
+				t.Errorf("replayed %d, want %d", second.Code, first.Code)
 			}
 		})
 	}
@@ -87,42 +111,47 @@ func TestWhichResponsesAreSaved(t *testing.T) {
 
 func TestRejectionsAreNotSaved(t *testing.T) {
 	t.Parallel()
-	for _, rejected := range [][]string{
+	tests := [][]string{
 		{"/profiles/u", `{}`},
 		{"/profiles/u", `{"profile":{}}`, "Authorization", "Bearer other"},
 		{"/profiles/u", `{"profile":{}}`, "x-idempotency-expiration", "nonsense"},
 		{"/nowhere", `{"profile":{}}`},
-	} {
+	}
+	for _, test := range tests {
 		h := NewHandler()
-		if w := send(h, "POST", rejected[0], rejected[1], append(rejected[2:], "Idempotency-Key", "k")...); w.Code < 400 {
-			t.Errorf("%v got %d", rejected, w.Code)
+		headers := append([]string{"Idempotency-Key", "k"}, test[2:]...)
+		w := send(h, "POST", test[0], test[1], headers...)
+		if w.Code < 400 {
+			t.Errorf("%v: status %d, want an error", test, w.Code)
 		}
-		wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, "Idempotency-Key", "k"), 200, success)
+		wantResponse(t, mergeWithKey(h, "k", "u", `{"a":1}`), 200, success)
 		wantProfile(t, h, "u", `{"a":1}`)
 	}
 }
 
-func TestReplayOfA500KeepsItsBody(t *testing.T) {
+func TestReplayHasStatusAndBody(t *testing.T) {
 	t.Parallel()
 	h := NewHandler()
-	h.Fail(Fault{Status: 500, Body: []byte(`{"message":"down","type":"api_error"}`), Header: map[string][]string{"X-First": {"yes"}}})
-	for i := range 3 {
-		w := send(h, "POST", "/profiles/u", `{"profile":{}}`, "Idempotency-Key", "k")
-		wantResponse(t, w, 500, `{"message":"down","type":"api_error"}`)
-		if got := w.Header().Get("X-First"); (got == "yes") != (i == 0) {
-			t.Errorf("response %d has X-First %q", i, got)
+	const body = `{"message":"down","type":"api_error"}`
+	header := map[string][]string{"X-First": {"yes"}}
+	h.Fail(Fault{Status: 500, Body: []byte(body), Header: header})
+	for i, wantHeader := range []string{"yes", "", ""} {
+		w := mergeWithKey(h, "k", "u", `{}`)
+		wantResponse(t, w, 500, body)
+		if got := w.Header().Get("X-First"); got != wantHeader {
+			t.Errorf("response %d: X-First is %q, want %q", i+1, got, wantHeader)
 		}
 	}
-	wantProfile(t, h, "u", "")
 }
 
 func TestFaultPrecedesReplay(t *testing.T) {
 	t.Parallel()
 	h := NewHandler()
 	h.Fail(Fault{}, Fault{Status: 503})
-	for _, want := range []int{200, 503, 200} {
-		if w := send(h, "POST", "/profiles/u", `{"profile":{}}`, "Idempotency-Key", "k"); w.Code != want {
-			t.Errorf("status %d, want %d", w.Code, want)
+	for i, want := range []int{200, 503, 200} {
+		w := mergeWithKey(h, "k", "u", `{}`)
+		if w.Code != want {
+			t.Errorf("response %d: status %d, want %d", i+1, w.Code, want)
 		}
 	}
 }
@@ -133,72 +162,83 @@ func TestKeyInUse(t *testing.T) {
 		h := NewHandler()
 		h.Fail(Fault{Delay: time.Second})
 		done := make(chan *httptest.ResponseRecorder)
-		go func() { done <- send(h, "POST", "/profiles/u", `{"profile":{"a":1}}`, "Idempotency-Key", "k") }()
+		go func() { done <- mergeWithKey(h, "k", "u", `{"a":1}`) }()
 		synctest.Wait()
 
-		wantError(t, send(h, "POST", "/profiles/u", `{"profile":{"a":2}}`, "Idempotency-Key", "k"), 409, "invalid_request_error")
-		wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"b":1}}`, "Idempotency-Key", "other"), 200, success)
+		wantError(t, mergeWithKey(h, "k", "u", `{"a":2}`), 409)
+		wantResponse(t, mergeWithKey(h, "other", "u", `{"b":1}`), 200, success)
 		wantResponse(t, <-done, 200, success)
-		wantResponse(t, send(h, "POST", "/profiles/u", `{"profile":{"a":3}}`, "Idempotency-Key", "k"), 200, success)
+		wantResponse(t, mergeWithKey(h, "k", "u", `{"a":3}`), 200, success)
 		wantProfile(t, h, "u", `{"a":1,"b":1}`)
 	})
 }
 
+const day = 24 * time.Hour
+
 func TestKeyExpires(t *testing.T) {
 	t.Parallel()
-	const day = 24 * time.Hour
-	year := func(now time.Time) time.Time { return now.AddDate(1, 0, 0) }
-	after := func(d time.Duration) func(time.Time) time.Time {
-		return func(now time.Time) time.Time { return now.Add(d) }
-	}
-	ms := func(at time.Time) string { return fmt.Sprint(at.UnixMilli()) }
-	iso := func(at time.Time) string { return at.Format("2006-01-02T15:04:05.000Z07:00") }
+	const iso = "2006-01-02T15:04:05.000Z07:00"
+	east := time.FixedZone("", 2*60*60)
+	now := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC) // when synctest starts
+	year := now.AddDate(1, 0, 0)
 	tests := []struct {
-		name    string
-		expires func(now time.Time) time.Time
-		format  func(time.Time) string // nil: no header
-		valid   bool
+		name   string
+		header string // x-idempotency-expiration
+		life   time.Duration
 	}{
-		{"default", after(day), nil, true},
-		{"ms, a day", after(day), ms, true},
-		{"ms, a year", year, ms, true},
-		{"ms, a day when it was sent", after(day - time.Second), ms, true},
-		{"ms, too soon", after(day - time.Hour), ms, false},
-		{"ms, too late", after(367 * day), ms, false},
-		{"ISO, a day", after(day), iso, true},
-		{"ISO, two days", after(2 * day), iso, true},
-		{"ISO in another zone", func(now time.Time) time.Time { return now.Add(2 * day).In(time.FixedZone("", 7200)) }, iso, true},
-		{"ISO, a year", year, iso, true},
-		{"ISO, too soon", after(time.Hour), iso, false},
-		{"ISO, too late", after(367 * day), iso, false},
-		{"past", after(-day), iso, false},
-		{"seconds", after(2 * day), func(at time.Time) string { return fmt.Sprint(at.Unix()) }, false},
-		{"nonsense", after(2 * day), func(time.Time) string { return "tomorrow" }, false},
+		{"default", "", 25 * time.Hour},
+		{"seconds", strconv.FormatInt(now.Add(day).Unix(), 10), day},
+		{"seconds, a minute", strconv.FormatInt(now.Add(time.Minute).Unix(), 10), time.Minute},
+		{"seconds, a year", strconv.FormatInt(year.Unix(), 10), year.Sub(now)},
+		{"milliseconds", strconv.FormatInt(now.Add(day).UnixMilli(), 10), day},
+		{"milliseconds, a year", strconv.FormatInt(year.UnixMilli(), 10), year.Sub(now)},
+		{"ISO 8601", now.Add(2 * day).Format(iso), 2 * day},
+		{"ISO 8601 in another zone", now.Add(day).In(east).Format(iso), day},
+		{"RFC 3339, a year", year.Format(time.RFC3339), year.Sub(now)},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				h := NewHandler()
-				expires := test.expires(time.Now())
-				headers := []string{"Idempotency-Key", "k"}
-				if test.format != nil {
-					headers = append(headers, "x-idempotency-expiration", test.format(expires))
-				}
-				w := send(h, "POST", "/profiles/u", `{"profile":{"n":1}}`, headers...)
-				if !test.valid {
-					wantError(t, w, 400, "invalid_request_error")
-					wantProfile(t, h, "u", "")
-					return
-				}
+				w := mergeWithKey(h, "k", "u", `{"n":1}`, "x-idempotency-expiration", test.header)
 				wantResponse(t, w, 200, success)
 
-				time.Sleep(time.Until(expires) - time.Millisecond)
-				send(h, "POST", "/profiles/u", `{"profile":{"n":2}}`, "Idempotency-Key", "k")
+				time.Sleep(test.life - time.Millisecond)
+				mergeWithKey(h, "k", "u", `{"n":2}`)
 				wantProfile(t, h, "u", `{"n":1}`)
 				time.Sleep(time.Millisecond)
-				send(h, "POST", "/profiles/u", `{"profile":{"n":3}}`, "Idempotency-Key", "k")
+				mergeWithKey(h, "k", "u", `{"n":3}`)
 				wantProfile(t, h, "u", `{"n":3}`)
 			})
 		})
 	}
+}
+
+func TestInvalidExpirations(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		now := time.Now()
+		beyondAYear := now.AddDate(1, 0, 0).Add(time.Second)
+		headers := []string{
+			"tomorrow",
+			"1.5",
+			"-1",
+			"99999999999",  // seconds, in the year 5138
+			"100000000000", // milliseconds, in the year 1973
+			strconv.FormatInt(now.Unix(), 10),
+			strconv.FormatInt(now.Add(-day).UnixMilli(), 10),
+			now.Add(-time.Second).Format(time.RFC3339),
+			strconv.FormatInt(beyondAYear.Unix(), 10),
+			strconv.FormatInt(beyondAYear.UnixMilli(), 10),
+			beyondAYear.Format(time.RFC3339),
+		}
+		for _, header := range headers {
+			h := NewHandler()
+			w := mergeWithKey(h, "k", "u", `{}`, "x-idempotency-expiration", header)
+			if w.Code != 400 {
+				t.Errorf("%s: status %d, want 400", header, w.Code)
+			}
+			wantProfile(t, h, "u", "")
+		}
+	})
 }

@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
+	"strings"
 
 	courier "github.com/courier-profiles/courier-go"
 )
@@ -26,10 +24,12 @@ func (h *Handler) Subscriptions(userID string) []courier.Subscription {
 	stored := h.store.subscriptionsOf(userID)
 	subscriptions := make([]courier.Subscription, len(stored))
 	for i, s := range stored {
-		subscriptions[i] = courier.Subscription{ID: s.listID, Name: s.listID, Created: s.list.created, Updated: s.list.updated}
-		var preferences courier.Preferences
-		if err := json.Unmarshal(s.preferences, &preferences, lenient); err == nil {
-			subscriptions[i].Preferences = &preferences
+		subscriptions[i] = courier.Subscription{
+			ID:          s.listID,
+			Name:        s.listID,
+			Created:     s.list.created,
+			Updated:     s.list.updated,
+			Preferences: readPreferences(s.preferences),
 		}
 	}
 	return subscriptions
@@ -45,17 +45,19 @@ type page struct {
 }
 
 type result struct {
-	ID          string         `json:"id"`
-	Name        string         `json:"name"`
-	Created     string         `json:"created"`
-	Updated     string         `json:"updated"`
-	Preferences jsontext.Value `json:"preferences"`
+	ID          string `json:"id"`
+	Name        string `json:"name"`
+	Created     string `json:"created"`
+	Updated     string `json:"updated"`
+	Preferences any    `json:"preferences"`
 }
 
 func (h *Handler) listSubscriptions(c call) response {
 	subscriptions := h.store.subscriptionsOf(c.userID)
 	if cursor := c.query.Get("cursor"); cursor != "" {
-		i := slices.IndexFunc(subscriptions, func(s subscription) bool { return cursorAfter(s) == cursor })
+		i := slices.IndexFunc(subscriptions, func(s subscription) bool {
+			return cursorAfter(s) == cursor
+		})
 		if i < 0 {
 			return errorResponse(http.StatusBadRequest, "unknown cursor")
 		}
@@ -66,7 +68,7 @@ func (h *Handler) listSubscriptions(c call) response {
 	if size < 1 {
 		size = defaultPageSize
 	}
-	var p page
+	p := page{Results: []result{}} // a nil slice would be null
 	if len(subscriptions) > size {
 		subscriptions = subscriptions[:size]
 		cursor := cursorAfter(subscriptions[size-1])
@@ -123,19 +125,18 @@ func (c call) subscriptions() ([]subscription, error) {
 		if !ok {
 			return nil, fmt.Errorf("lists[%d] must be an object", i)
 		}
-		id, ok := stringOf(list["listId"])
-		if !ok || id == "" {
+		id, _ := list["listId"].(string)
+		if id == "" {
 			return nil, fmt.Errorf("lists[%d].listId must be a non-empty string", i)
 		}
-		subscriptions[i].listID = id
-		preferences, ok := list["preferences"]
-		if !ok || isNull(preferences) {
-			continue
+		if strings.Contains(id, mark) {
+			return nil, fmt.Errorf("lists[%d].listId must be text", i)
 		}
-		if _, ok := preferences.(map[string]any); !ok {
+		preferences := list["preferences"]
+		if _, ok := preferences.(map[string]any); !ok && preferences != nil {
 			return nil, fmt.Errorf("lists[%d].preferences must be an object", i)
 		}
-		subscriptions[i].preferences = format(preferences)
+		subscriptions[i] = subscription{listID: id, preferences: preferences}
 	}
 	return subscriptions, nil
 }

@@ -1,10 +1,11 @@
 package couriertest
 
-// merge applies a JSON Merge Patch (RFC 7396, section 2) to a parsed value, which it
-// may change, and returns the result.
+import "maps"
+
+// merge applies a JSON Merge Patch (RFC 7396, section 2) and returns the result, which
+// may share memory with target and patch. Neither changes.
 //
-// evanphx/json-patch v5.9.11 cannot be used: it removes nulls from arrays, and
-// loses unpaired surrogates.
+// evanphx/json-patch v5.9.11 cannot be used: it removes nulls from arrays.
 func merge(target, patch any) any {
 	members, ok := patch.(map[string]any)
 	if !ok {
@@ -12,14 +13,15 @@ func merge(target, patch any) any {
 	}
 	object, ok := target.(map[string]any)
 	if !ok {
-		object = make(map[string]any, len(members))
+		object = map[string]any{}
 	}
+	merged := maps.Clone(object)
 	for name, value := range members {
-		if isNull(value) {
-			delete(object, name)
+		if value == nil {
+			delete(merged, name)
 		} else {
-			object[name] = merge(object[name], value)
+			merged[name] = merge(merged[name], value)
 		}
 	}
-	return object
+	return merged
 }

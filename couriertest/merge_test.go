@@ -1,26 +1,25 @@
 package couriertest
 
 import (
-	"fmt"
-	"strings"
 	"testing"
 
 	jsonpatch "github.com/evanphx/json-patch/v5"
 )
 
-// mergeText merges JSON texts.
-func mergeText(t *testing.T, target, patch string) string {
+// mergeJSON merges two JSON texts.
+func mergeJSON(t *testing.T, target, patch string) string {
 	t.Helper()
-	return string(format(merge(mustParse(t, target), mustParse(t, patch))))
-}
-
-func mustParse(t *testing.T, text string) any {
-	t.Helper()
-	value, err := parse([]byte(text))
+	parsedTarget, err := parse([]byte(target))
 	if err != nil {
-		t.Fatalf("%q: %v", text, err)
+		t.Fatalf("%q: %v", target, err)
 	}
-	return value
+	parsedPatch, err := parse([]byte(patch))
+	if err != nil {
+		t.Fatalf("%q: %v", patch, err)
+	}
+	merged := string(format(merge(parsedTarget, parsedPatch)))
+	wantJSON(t, string(format(parsedTarget)), target) // merge has not changed it
+	return merged
 }
 
 func TestMerge(t *testing.T) {
@@ -42,39 +41,45 @@ func TestMerge(t *testing.T) {
 		{`{"e":null}`, `{"a":1}`, `{"e":null,"a":1}`},
 		{`[1,2]`, `{"a":"b","c":null}`, `{"a":"b"}`},
 		{`{}`, `{"a":{"bb":{"ccc":null}}}`, `{"a":{"bb":{}}}`},
-		// Beyond the RFC's examples.
-		{`{"custom":{"plan":"free","seats":3}}`, `{"custom":{"plan":"pro"}}`, `{"custom":{"plan":"pro","seats":3}}`},
+
+		// What profiles need beyond these.
+		{`{"custom":{"plan":"free","seats":3}}`, `{"custom":{"plan":"pro"}}`,
+			`{"custom":{"plan":"pro","seats":3}}`},
 		{`{"n":1}`, `{"n":9007199254740993.10}`, `{"n":9007199254740993.10}`},
 		{`{}`, `{"":{"":1}}`, `{"":{"":1}}`},
 		{`{"a":1}`, `{"A":2}`, `{"a":1,"A":2}`},
 		{`{"a":1}`, `{}`, `{"a":1}`},
 		{`{}`, `{"a":[{"b":null}]}`, `{"a":[{"b":null}]}`},
-		{`{"\ud800":{"a":1}}`, `{"\ud800":{"\ud801":"\ud802"}}`, `{"\ud800":{"a":1,"\ud801":"\ud802"}}`},
+		{`{"\ud800":{"a":1}}`, `{"\ud800":{"\ud801":"\ud802"}}`,
+			`{"\ud800":{"a":1,"\ud801":"\ud802"}}`},
 	}
 	for _, test := range tests {
 		t.Run(test.target+" "+test.patch, func(t *testing.T) {
 			t.Parallel()
-			wantJSON(t, mergeText(t, test.target, test.patch), test.want)
+			wantJSON(t, mergeJSON(t, test.target, test.patch), test.want)
 		})
 	}
 }
 
-// When this test fails, the library has caught up with the RFC, and merge.go can go if
-// the library keeps half surrogates as well.
+// When this test fails, json-patch has caught up with the RFC, and merge.go can go.
 func TestMergeDiffersFromLibrary(t *testing.T) {
 	t.Parallel()
-	got, err := jsonpatch.MergePatch([]byte(`{}`), []byte(`{"a":[{"b":null}]}`))
-	if err != nil || string(got) == `{"a":[{"b":null}]}` {
-		t.Errorf("json-patch merges to %s, %v, which is right", got, err)
+	const patch = `{"a":[{"b":null}]}`
+	got, err := jsonpatch.MergePatch([]byte(`{}`), []byte(patch))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if string(got) == patch {
+		t.Errorf("json-patch merges to %s, which is right", got)
 	}
 }
 
-// FuzzMergePatch holds merge against evanphx/json-patch on documents without what the
-// library gets wrong: nulls inside arrays, and what it escapes.
+// FuzzMergePatch compares merge with evanphx/json-patch on documents without what the
+// library gets wrong: nulls inside arrays.
 func FuzzMergePatch(f *testing.F) {
 	f.Add([]byte{}, []byte{})
 	f.Add([]byte("\x01\x02\x03\x04\x05\x06\x07\x08"), []byte("\x08\x07\x06\x05\x04\x03\x02\x01"))
-	f.Add([]byte("\x12\x03\x35\x41\x55\x62\x73\x84\x91\x05"), []byte("\x13\x03\x30\x41\x50\x62\x70\x84\x91"))
+	f.Add([]byte("\x12\x03\x35\x41\x55\x62\x73\x84"), []byte("\x13\x03\x30\x41\x50\x62\x70\x84"))
 	f.Fuzz(func(t *testing.T, targetBytes, patchBytes []byte) {
 		target := (&generator{bytes: targetBytes}).object(4)
 		patch := (&generator{bytes: patchBytes, nulls: true}).object(4)
@@ -82,58 +87,8 @@ func FuzzMergePatch(f *testing.F) {
 		if err != nil {
 			t.Fatalf("%s and %s: %v", target, patch, err)
 		}
-		wantJSON(t, mergeText(t, target, patch), string(want))
+		wantJSON(t, mergeJSON(t, target, patch), string(want))
 	})
-}
-
-// generator makes JSON of a fuzzer's bytes. When they have run out it makes the
-// shortest values.
-type generator struct {
-	bytes []byte
-	nulls bool // whether members of objects may be null
-}
-
-// next returns a number below n.
-func (g *generator) next(n int) int {
-	if len(g.bytes) == 0 {
-		return 0
-	}
-	b := g.bytes[0]
-	g.bytes = g.bytes[1:]
-	return int(b) % n
-}
-
-func (g *generator) object(depth int) string {
-	var members []string
-	names := []string{"a", "b", "0", "x/y", "m~n", "é"}
-	for len(names) > 0 && g.next(4) > 0 {
-		i := g.next(len(names))
-		value := "null"
-		if !g.nulls || g.next(4) > 0 {
-			value = g.value(depth - 1)
-		}
-		members = append(members, fmt.Sprintf(`%q:%s`, names[i], value))
-		names = append(names[:i], names[i+1:]...)
-	}
-	return "{" + strings.Join(members, ",") + "}"
-}
-
-// value makes any value but null. Objects in arrays have no nulls either.
-func (g *generator) value(depth int) string {
-	switch kind := g.next(6); {
-	case kind == 4 && depth > 0:
-		return g.object(depth)
-	case kind == 5 && depth > 0:
-		var elements []string
-		inner := generator{bytes: g.bytes}
-		for inner.next(4) > 0 {
-			elements = append(elements, inner.value(depth-1))
-		}
-		g.bytes = inner.bytes
-		return "[" + strings.Join(elements, ",") + "]"
-	default:
-		return []string{"0", "1", "true", `"text é"`}[kind%4]
-	}
 }
 
 func BenchmarkMerge(b *testing.B) {

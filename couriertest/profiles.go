@@ -1,12 +1,10 @@
 package couriertest
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 
 	courier "github.com/courier-profiles/courier-go"
 )
@@ -15,30 +13,73 @@ import (
 // It also returns false for a profile that a client cannot read, because one of the
 // profile's own keys contains an unpaired surrogate.
 func (h *Handler) Profile(userID string) (courier.Profile, bool) {
-	stored, _, ok := h.store.profile(userID)
+	text, ok := h.ProfileJSON(userID)
 	if !ok {
 		return courier.Profile{}, false
 	}
 	var profile courier.Profile
-	if err := json.Unmarshal(stored, &profile, lenient); err != nil {
+	if err := profile.UnmarshalJSON(text); err != nil {
 		return courier.Profile{}, false
 	}
 	return profile, true
+}
+
+// ProfileJSON returns a user's profile as JSON, and false if there is none. The members
+// of objects are in the order of their names, and numbers have the digits that were
+// sent.
+func (h *Handler) ProfileJSON(userID string) (json.RawMessage, bool) {
+	profile, _ := h.store.profile(userID)
+	return profileText(profile), profile != nil
+}
+
+// profileText returns a profile as JSON, or nil for none.
+func profileText(profile map[string]any) json.RawMessage {
+	if profile == nil {
+		return nil
+	}
+	return format(profile)
+}
+
+// UserIDs returns the IDs of the users who have a profile, sorted.
+func (h *Handler) UserIDs() []string {
+	return h.store.userIDs()
 }
 
 // SetProfile sets a user's profile and replaces any that exists. Null fields are
 // stored as null. A profile that cannot be written as JSON is an error, and nothing is
 // stored.
 func (h *Handler) SetProfile(userID string, profile courier.Profile) error {
-	text, err := json.Marshal(profile)
+	text, err := profile.MarshalJSON()
 	if err != nil {
 		return err
 	}
-	object, err := parse(text)
+	object, err := parseObject(text)
 	if err != nil {
 		return err
 	}
-	return h.store.updateProfile(userID, func(any) (any, error) { return object, nil })
+	_, err = h.store.updateProfile(userID, func(map[string]any) (map[string]any, error) {
+		return object, nil
+	})
+	return err
+}
+
+// Preferences returns the preferences of a user, or nil for none. They exist without a
+// profile, too.
+func (h *Handler) Preferences(userID string) *courier.Preferences {
+	_, preferences := h.store.profile(userID)
+	return readPreferences(preferences)
+}
+
+// readPreferences returns parsed preferences as a client reads them, or nil for none.
+func readPreferences(stored any) *courier.Preferences {
+	if stored == nil {
+		return nil
+	}
+	var preferences courier.Preferences
+	if err := preferences.UnmarshalJSON(format(stored)); err != nil {
+		return nil
+	}
+	return &preferences
 }
 
 // SetPreferences sets the preferences that "get profile" returns for a user; nil, the
@@ -49,23 +90,31 @@ func (h *Handler) SetPreferences(userID string, preferences *courier.Preferences
 		h.store.setPreferences(userID, nil)
 		return nil
 	}
-	text, err := json.Marshal(preferences)
+	text, err := preferences.MarshalJSON()
 	if err != nil {
 		return err
 	}
-	h.store.setPreferences(userID, text)
+	parsed, err := parse(text)
+	if err != nil {
+		return err
+	}
+	h.store.setPreferences(userID, parsed)
 	return nil
 }
 
 func (h *Handler) getProfile(c call) response {
-	profile, preferences, ok := h.store.profile(c.userID)
-	if !ok {
-		return errorResponse(http.StatusNotFound, "the user has no profile")
+	profile, preferences := h.store.profile(c.userID)
+	var r response
+	if profile == nil {
+		r = errorResponse(http.StatusNotFound, "the user has no profile")
+	} else {
+		r = jsonResponse(http.StatusOK, struct {
+			Profile     map[string]any `json:"profile"`
+			Preferences any            `json:"preferences"`
+		}{profile, preferences})
 	}
-	return jsonResponse(http.StatusOK, struct {
-		Profile     jsontext.Value `json:"profile"`
-		Preferences jsontext.Value `json:"preferences"`
-	}{profile, preferences})
+	r.change = &change{profile, profile}
+	return r
 }
 
 func (h *Handler) mergeProfile(c call) response {
@@ -73,7 +122,9 @@ func (h *Handler) mergeProfile(c call) response {
 	if err != nil {
 		return errorResponse(http.StatusBadRequest, err.Error())
 	}
-	return h.update(c, http.StatusOK, func(profile any) (any, error) { return merge(profile, patch), nil })
+	return h.update(c, http.StatusOK, func(profile map[string]any) (map[string]any, error) {
+		return merge(profile, patch).(map[string]any), nil
+	})
 }
 
 func (h *Handler) replaceProfile(c call) response {
@@ -81,7 +132,9 @@ func (h *Handler) replaceProfile(c call) response {
 	if err != nil {
 		return errorResponse(http.StatusBadRequest, err.Error())
 	}
-	return h.update(c, http.StatusOK, func(any) (any, error) { return profile, nil })
+	return h.update(c, http.StatusOK, func(map[string]any) (map[string]any, error) {
+		return profile, nil
+	})
 }
 
 func (h *Handler) patchProfile(c call) response {
@@ -93,34 +146,42 @@ func (h *Handler) patchProfile(c call) response {
 	if err != nil {
 		return errorResponse(http.StatusBadRequest, err.Error())
 	}
-	return h.update(c, http.StatusNoContent, func(profile any) (any, error) {
+	return h.update(c, http.StatusNoContent, func(profile map[string]any) (map[string]any, error) {
 		patched, err := applyPatch(profile, ops)
 		if err != nil {
 			return nil, err
 		}
-		if _, ok := patched.(map[string]any); !ok {
+		object, ok := patched.(map[string]any)
+		if !ok {
 			return nil, errors.New("patch must leave the profile an object")
 		}
 		// Operations can nest values too deep for the response of "get profile".
-		if _, err := parse(format([]any{patched})); err != nil {
+		if _, err := decode(format([]any{object})); err != nil {
 			return nil, fmt.Errorf("patched profile: %w", err)
 		}
-		return patched, nil
+		return object, nil
 	})
 }
 
 func (h *Handler) deleteProfile(c call) response {
-	h.store.deleteProfile(c.userID)
-	return successResponse(http.StatusNoContent)
+	deleted := h.store.deleteProfile(c.userID)
+	r := successResponse(http.StatusNoContent)
+	r.change = &deleted
+	return r
 }
 
 // update changes a profile and responds with the given status, or with 400 if the
 // change cannot be made.
-func (h *Handler) update(c call, status int, change func(profile any) (any, error)) response {
-	if err := h.store.updateProfile(c.userID, change); err != nil {
-		return errorResponse(http.StatusBadRequest, err.Error())
+func (h *Handler) update(
+	c call, status int, edit func(profile map[string]any) (map[string]any, error),
+) response {
+	changed, err := h.store.updateProfile(c.userID, edit)
+	r := successResponse(status)
+	if err != nil {
+		r = errorResponse(http.StatusBadRequest, err.Error())
 	}
-	return successResponse(status)
+	r.change = &changed
+	return r
 }
 
 // profile reads the profile in a request.

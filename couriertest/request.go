@@ -2,7 +2,6 @@ package couriertest
 
 import (
 	"bytes"
-	"encoding/json"
 	"net/http"
 	"net/url"
 	"slices"
@@ -45,28 +44,25 @@ func (h *Handler) Requests() []Request {
 	h.mu.Lock()
 	requests := slices.Clone(h.requests)
 	h.mu.Unlock()
-	for i := range requests {
-		r := &requests[i]
-		r.Query = url.Values(http.Header(r.Query).Clone()) // also a map of slices
-		r.Header = r.Header.Clone()
-		r.Body = bytes.Clone(r.Body)
-		r.JSON = jsonOf(r.Body)
+	for i, r := range requests {
+		requests[i] = r.copy()
 	}
 	return requests
 }
 
-// jsonOf returns what body is as JSON, or nil.
-func jsonOf(body []byte) (value any) {
-	if !json.Valid(body) || !utf8.Valid(body) {
-		return nil
+// copy returns a request that shares nothing with r, and fills in JSON.
+func (r Request) copy() Request {
+	r.Query = url.Values(http.Header(r.Query).Clone()) // also a map of slices
+	r.Header = r.Header.Clone()
+	r.Body = bytes.Clone(r.Body)
+	r.JSON = nil
+	if utf8.Valid(r.Body) {
+		r.JSON, _ = decode(r.Body) // nil if it is no JSON
 	}
-	d := json.NewDecoder(bytes.NewReader(body))
-	d.UseNumber()
-	_ = d.Decode(&value) // it is valid
-	return value
+	return r
 }
 
-// receive records a request and returns its number, from 0, and the fault that it
+// receive records a request and returns its number, from 1, and the fault that it
 // takes. One lock covers both, so that faults are taken in the order of Requests.
 func (h *Handler) receive(r Request) (int, Fault) {
 	h.mu.Lock()
@@ -77,18 +73,15 @@ func (h *Handler) receive(r Request) (int, Fault) {
 		h.requests[0] = Request{} // the array behind the slice still refers to it
 		h.requests = h.requests[1:]
 	}
-	var fault Fault
-	if len(h.faults) > 0 {
-		fault, h.faults = h.faults[0], h.faults[1:]
-	}
-	return h.received - 1, fault
+	return h.received, h.takeFault(r.UserID)
 }
 
 // setStatus records the status of the response, if the request is still kept.
 func (h *Handler) setStatus(number, status int) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if i := number - (h.received - len(h.requests)); i >= 0 {
-		h.requests[i].Status = status
+	first := h.received - len(h.requests) + 1 // the number of the oldest request kept
+	if number >= first {
+		h.requests[number-first].Status = status
 	}
 }

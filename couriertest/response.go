@@ -2,12 +2,10 @@ package couriertest
 
 import (
 	"crypto/tls"
+	"maps"
 	"net"
 	"net/http"
 	"strconv"
-
-	"github.com/go-json-experiment/json"
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // response is what a request gets.
@@ -15,8 +13,9 @@ type response struct {
 	status int
 	header http.Header
 	body   []byte
-	lost   bool // the connection is closed instead
-	cutOff bool // the connection is closed after half of the body
+	lost   bool    // the connection is closed instead
+	cutOff bool    // the connection is closed after half of the body
+	change *change // of the user's profile, nil if the endpoint did not look at it
 }
 
 // successResponse is the response of an operation that returns no data.
@@ -53,11 +52,17 @@ func errorType(status int) string {
 }
 
 func jsonResponse(status int, body any) response {
-	text, err := json.Marshal(body, lenient, jsontext.PreserveRawStrings(true))
-	if err != nil {
-		return response{status: http.StatusInternalServerError, body: []byte(`{"message":"couriertest: the response cannot be written","type":"api_error"}`)}
+	return response{status: status, body: format(body)}
+}
+
+// headers returns the headers of the response to the numbered request.
+func (r response) headers(number int) http.Header {
+	header := http.Header{"X-Request-Id": {"request-" + strconv.Itoa(number)}}
+	if len(r.body) > 0 {
+		header.Set("Content-Type", "application/json")
 	}
-	return response{status: status, body: text}
+	maps.Copy(header, r.header)
+	return header
 }
 
 func (r response) write(w http.ResponseWriter, number int) {
@@ -65,17 +70,10 @@ func (r response) write(w http.ResponseWriter, number int) {
 		reset(w)
 		return
 	}
-	header := w.Header()
-	header.Set("X-Request-Id", "request-"+strconv.Itoa(number))
-	if len(r.body) > 0 {
-		header.Set("Content-Type", "application/json")
-	}
-	for name, values := range r.header {
-		header[name] = values
-	}
+	maps.Copy(w.Header(), r.headers(number))
 	body := r.body
 	if r.cutOff {
-		header.Set("Content-Length", strconv.Itoa(len(body)))
+		w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 		body = body[:len(body)/2]
 	}
 	w.WriteHeader(r.status)

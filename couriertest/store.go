@@ -1,20 +1,19 @@
 package couriertest
 
 import (
+	"maps"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/go-json-experiment/json/jsontext"
 )
 
 // store holds profiles, preferences and lists, which are separate resources: a user
 // may have any of them without the others. Its zero value is empty and ready to use.
-// JSON in it is never changed in place.
+// JSON in it is parsed, and never changed in place.
 type store struct {
 	mu            sync.Mutex
-	profiles      map[string]jsontext.Value // objects, by user ID
-	preferences   map[string]jsontext.Value // by user ID
+	profiles      map[string]map[string]any // by user ID
+	preferences   map[string]any            // by user ID
 	subscriptions map[string][]subscription // by user ID, oldest first
 	lists         map[string]list           // by list ID
 }
@@ -25,53 +24,64 @@ type list struct{ created, updated time.Time }
 // subscription is a user's subscription to a list.
 type subscription struct {
 	listID      string
-	list        list           // filled in by subscriptionsOf
-	preferences jsontext.Value // nil for none
+	list        list // filled in by subscriptionsOf
+	preferences any  // nil for none
 }
 
-// profile returns the JSON of a user's profile and preferences.
-func (s *store) profile(userID string) (profile, preferences jsontext.Value, ok bool) {
+// change is a user's profile before and after a request, nil where there is none.
+type change struct{ before, after map[string]any }
+
+// profile returns a user's profile and preferences, nil where there are none.
+func (s *store) profile(userID string) (profile map[string]any, preferences any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	profile, ok = s.profiles[userID]
-	return profile, s.preferences[userID], ok
+	return s.profiles[userID], s.preferences[userID]
 }
 
-// updateProfile replaces a profile with what change returns for it, or leaves it
-// alone after an error. change gets an empty object for a user without a profile.
-func (s *store) updateProfile(userID string, change func(profile any) (any, error)) error {
+// userIDs returns the users who have a profile.
+func (s *store) userIDs() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	profile := any(map[string]any{})
-	if stored, ok := s.profiles[userID]; ok {
-		var err error
-		if profile, err = parse(stored); err != nil {
-			return err
-		}
+	return slices.Sorted(maps.Keys(s.profiles))
+}
+
+// updateProfile replaces a profile with what edit returns for it, or leaves it alone
+// after an error. edit gets an empty object for a user without a profile.
+func (s *store) updateProfile(
+	userID string, edit func(profile map[string]any) (map[string]any, error),
+) (change, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	before := s.profiles[userID]
+	profile := before
+	if profile == nil {
+		profile = map[string]any{}
 	}
-	changed, err := change(profile)
+	after, err := edit(profile)
 	if err != nil {
-		return err
+		return change{before, before}, err
 	}
 	if s.profiles == nil {
-		s.profiles = make(map[string]jsontext.Value)
+		s.profiles = make(map[string]map[string]any)
 	}
-	s.profiles[userID] = format(changed)
-	return nil
+	s.profiles[userID] = after
+	return change{before, after}, nil
 }
 
-func (s *store) deleteProfile(userID string) {
+func (s *store) deleteProfile(userID string) change {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	before := s.profiles[userID]
 	delete(s.profiles, userID)
+	return change{before: before}
 }
 
 // setPreferences replaces the preferences of a user; nil removes them.
-func (s *store) setPreferences(userID string, preferences jsontext.Value) {
+func (s *store) setPreferences(userID string, preferences any) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.preferences == nil {
-		s.preferences = make(map[string]jsontext.Value)
+		s.preferences = make(map[string]any)
 	}
 	s.preferences[userID] = preferences
 }
@@ -106,7 +116,9 @@ func (s *store) subscribe(userID string, added []subscription) {
 		l.updated = now
 		s.lists[sub.listID] = l
 
-		i := slices.IndexFunc(subscriptions, func(had subscription) bool { return had.listID == sub.listID })
+		i := slices.IndexFunc(subscriptions, func(existing subscription) bool {
+			return existing.listID == sub.listID
+		})
 		if i < 0 {
 			subscriptions = append(subscriptions, sub)
 		} else if sub.preferences != nil {
@@ -120,4 +132,13 @@ func (s *store) unsubscribeAll(userID string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.subscriptions, userID)
+}
+
+func (s *store) clear() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.profiles = nil
+	s.preferences = nil
+	s.subscriptions = nil
+	s.lists = nil
 }

@@ -1,11 +1,14 @@
-// Errors shows each kind of error of package courier and what to do about it. It runs
-// against the in-memory fake of the API.
+// Errors shows what the errors of package courier look like, and what a service does with
+// them. It runs against the in-memory fake of the API.
+//
+//	go run ./examples/errors
 package main
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"net/http/httptest"
 	"os"
 
 	courier "github.com/courier-profiles/courier-go"
@@ -19,63 +22,39 @@ func main() {
 	}
 }
 
-// handle says what a service does with the error of a call.
-func handle(ctx context.Context, err error) string {
-	var (
-		validation *courier.ValidationError
-		refused    *courier.InvalidRequestError
-		key        *courier.AuthenticationError
-		forbidden  *courier.PermissionError
-		notFound   *courier.NotFoundError
-		conflict   *courier.ConflictError
-		tooLarge   *courier.PayloadTooLargeError
-		rateLimit  *courier.RateLimitError
-		server     *courier.ServerError
-		other      *courier.APIError // wrapped by all of the above, so it comes after them
-		unexpected *courier.UnexpectedResponseError
-		connection *courier.ConnectionError
-	)
-	switch {
-	case err == nil:
+// handle returns what a service does after a call. [courier.Retryable] answers most of
+// it; a precise type is for the few errors that need something else.
+func handle(err error) string {
+	if err == nil {
 		return "done"
-	case ctx.Err() != nil && errors.Is(err, ctx.Err()):
-		return "the context ended: retry later, from a queue"
-	case errors.As(err, &validation):
-		return "a bug in our code, nothing was sent: fix " + validation.Field
-	case errors.As(err, &refused):
-		return "Courier rejected the profile: do not retry: " + refused.Message
-	case errors.As(err, &key):
-		return "the API key is invalid: alert someone"
-	case errors.As(err, &forbidden):
-		return "the API key lacks the permission: use another"
-	case errors.As(err, &notFound):
-		return "the user has no profile"
-	case errors.As(err, &conflict):
-		return "concurrent writes to this profile: retry later"
-	case errors.As(err, &tooLarge):
-		return "the profile is too large: store less in it"
-	case errors.As(err, &rateLimit):
-		return fmt.Sprint("too many requests: retry in ", rateLimit.RetryAfter)
-	case errors.As(err, &server):
-		return fmt.Sprintf("Courier failed (attempts: %d): retry later", server.Attempts)
-	case errors.As(err, &other):
-		return fmt.Sprint("an undocumented status: ", other.StatusCode)
-	case errors.As(err, &unexpected):
-		return "not Courier's response: check for a proxy or a captive portal"
-	case errors.As(err, &connection):
-		return "no response: retry later"
 	}
-	return "not from this package"
+	if limit, ok := errors.AsType[*courier.RateLimitError](err); ok && limit.RetryAfter > 0 {
+		return fmt.Sprintf("retry in %v, from a queue", limit.RetryAfter)
+	}
+	if courier.Retryable(err) {
+		return "retry later, from a queue"
+	}
+	if _, ok := errors.AsType[*courier.AuthenticationError](err); ok {
+		return "stop and alert someone: no call succeeds with this API key"
+	}
+	return "do not retry: log the error, and fix what it says"
 }
 
 func run(ctx context.Context) error {
-	fake := couriertest.NewServer()
-	defer fake.Close()
-	client, err := fake.Client(courier.WithMaxRetries(0))
+	fake := couriertest.NewHandler()
+	server := httptest.NewServer(fake)
+	defer server.Close()
+	// Without retries each call shows the error of one fault.
+	client, err := courier.NewClient(fake.APIKey,
+		courier.WithBaseURL(server.URL), courier.WithMaxRetries(0))
 	if err != nil {
 		return err
 	}
-	profile := courier.Profile{Email: courier.Set("user@example.com")}
+	merge := func(ctx context.Context, userID string) {
+		profile := courier.Profile{Email: courier.Set("user@example.com")}
+		_, err := client.Profiles.Merge(ctx, userID, profile)
+		show(err)
+	}
 
 	for _, fault := range []couriertest.Fault{
 		{Status: 400}, {Status: 401}, {Status: 403}, {Status: 404}, {Status: 409}, {Status: 413},
@@ -84,18 +63,26 @@ func run(ctx context.Context) error {
 		{Reset: true},
 	} {
 		fake.Fail(fault)
-		_, err := client.Profiles.Merge(ctx, "user-1", profile)
-		show(ctx, err)
+		merge(ctx, "user-1")
 	}
 
-	_, err = client.Profiles.Merge(ctx, "", profile)
-	show(ctx, err)
+	merge(ctx, "") // a user ID is missing
 
 	ended, cancel := context.WithCancel(ctx)
 	cancel()
-	_, err = client.Profiles.Merge(ended, "user-1", profile)
-	show(ended, err)
+	merge(ended, "user-1")
 	return nil
 }
 
-func show(ctx context.Context, err error) { fmt.Printf("%v\n\t→ %s\n", err, handle(ctx, err)) }
+// show prints the type of an error, its text, and what to do. Type, status, and request ID
+// of every HTTP error are in the APIError that it wraps.
+func show(err error) {
+	fmt.Printf("%T\n\t%v\n", err, err)
+	if response, ok := errors.AsType[*courier.APIError](err); ok {
+		fmt.Printf("\tstatus %d, type %q\n", response.StatusCode, response.Type)
+	}
+	if errors.Is(err, courier.ErrNotSent) {
+		fmt.Printf("\tnothing was sent\n")
+	}
+	fmt.Printf("\t→ %s\n", handle(err))
+}

@@ -2,257 +2,129 @@ package main
 
 import (
 	"context"
-	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strconv"
-	"sync"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"go.opentelemetry.io/otel/attribute"
 	"go.opentelemetry.io/otel/codes"
+	"go.opentelemetry.io/otel/metric"
 	semconv "go.opentelemetry.io/otel/semconv/v1.43.0"
 	"go.opentelemetry.io/otel/trace"
 
 	courier "github.com/courier-profiles/courier-go"
 )
 
-// Operation is what the spans and metrics of one method have in common.
-type Operation struct {
-	Name     string // as in courier.Attempt
-	Method   string
-	Template string // of the path
-}
-
-// The operations of package courier.
-var (
-	MergeProfile      = Operation{"merge profile", http.MethodPost, "/profiles/{user_id}"}
-	GetProfile        = Operation{"get profile", http.MethodGet, "/profiles/{user_id}"}
-	ReplaceProfile    = Operation{"replace profile", http.MethodPut, "/profiles/{user_id}"}
-	PatchProfile      = Operation{"patch profile", http.MethodPatch, "/profiles/{user_id}"}
-	DeleteProfile     = Operation{"delete profile", http.MethodDelete, "/profiles/{user_id}"}
-	ListSubscriptions = Operation{"list subscriptions", http.MethodGet, "/profiles/{user_id}/lists"}
-	Subscribe         = Operation{"subscribe", http.MethodPost, "/profiles/{user_id}/lists"}
-	UnsubscribeAll    = Operation{"unsubscribe all", http.MethodDelete, "/profiles/{user_id}/lists"}
-)
-
-// Observer turns the calls of a client into OpenTelemetry spans and Prometheus metrics.
-// Neither contains an API key, a user ID, a URL, or the text of an error, because Courier's
-// messages can repeat what was sent.
+// Observer turns each attempt of a client into an OpenTelemetry span and a measurement of
+// http.client.request.duration. Neither contains an API key, a user ID, a URL, or the text
+// of an error, because Courier's messages can repeat what was sent.
 type Observer struct {
-	tracer trace.Tracer
-	server []attribute.KeyValue
-
-	calls           *prometheus.CounterVec
-	attempts        *prometheus.CounterVec
-	retries         *prometheus.CounterVec
-	reused          *prometheus.CounterVec
-	callDuration    *prometheus.HistogramVec
-	attemptDuration *prometheus.HistogramVec
-	wait            *prometheus.HistogramVec
+	server   []attribute.KeyValue
+	tracer   trace.Tracer
+	duration metric.Float64Histogram
 }
 
-// NewObserver returns an Observer for the calls to the API at baseURL, and
-// registers its metrics.
-func NewObserver(baseURL string, tracers trace.TracerProvider, metrics prometheus.Registerer) (*Observer, error) {
-	server, err := serverOf(baseURL)
+// NewObserver returns an Observer for a client with the given base URL.
+func NewObserver(
+	baseURL string, tracers trace.TracerProvider, meters metric.MeterProvider,
+) (*Observer, error) {
+	const name = "github.com/courier-profiles/courier-go"
+	server, err := serverAttributes(baseURL)
 	if err != nil {
 		return nil, err
 	}
-	counter := func(name, help string, labels ...string) *prometheus.CounterVec {
-		return prometheus.NewCounterVec(prometheus.CounterOpts{Name: name, Help: help}, append(labels, "operation"))
+	duration, err := meters.Meter(name).Float64Histogram("http.client.request.duration",
+		metric.WithUnit("s"),
+		metric.WithDescription("Duration of HTTP client requests."),
+		metric.WithExplicitBucketBoundaries(
+			.005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10, 30))
+	if err != nil {
+		return nil, err
 	}
-	histogram := func(name, help string) *prometheus.HistogramVec {
-		return prometheus.NewHistogramVec(prometheus.HistogramOpts{
-			Name: name, Help: help,
-			Buckets: []float64{.01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 30, 60},
-		}, []string{"operation"})
-	}
-	o := &Observer{
-		tracer: tracers.Tracer("github.com/courier-profiles/courier-go"),
-		server: server,
-
-		calls:           counter("courier_calls_total", "Finished calls, by the status of the last response and the kind of error.", "status", "error"),
-		attempts:        counter("courier_attempts_total", "Requests sent, by the status of the response and the kind of error.", "status", "error"),
-		retries:         counter("courier_retries_total", "Requests that were retries."),
-		reused:          counter("courier_reused_connections_total", "Requests on a reused connection."),
-		callDuration:    histogram("courier_call_duration_seconds", "Duration of calls, including retries and waits."),
-		attemptDuration: histogram("courier_attempt_duration_seconds", "Duration of requests, from waiting for a connection to the last byte of the response."),
-		wait:            histogram("courier_retry_wait_seconds", "Waits before retries."),
-	}
-	for _, metric := range []prometheus.Collector{
-		o.calls, o.attempts, o.retries, o.reused, o.callDuration, o.attemptDuration, o.wait,
-	} {
-		if err := metrics.Register(metric); err != nil {
-			return nil, err
-		}
-	}
-	return o, nil
+	return &Observer{server: server, tracer: tracers.Tracer(name), duration: duration}, nil
 }
 
-var errBaseURL = errors.New("invalid base URL: use that of the client, such as " + courier.DefaultBaseURL)
-
-// serverOf returns what the semantic conventions call the server: its name and
-// port, without the rest of the URL.
-func serverOf(baseURL string) ([]attribute.KeyValue, error) {
-	u, err := url.Parse(baseURL)
-	if err != nil || u.Hostname() == "" {
-		return nil, errBaseURL
-	}
-	port := 443
-	if u.Scheme == "http" {
-		port = 80
-	}
-	if u.Port() != "" {
-		if port, err = strconv.Atoi(u.Port()); err != nil {
-			return nil, errBaseURL
-		}
-	}
-	return []attribute.KeyValue{semconv.ServerAddress(u.Hostname()), semconv.ServerPort(port)}, nil
-}
-
-// callState is what a span of Start knows about its call.
-type callState struct {
-	mu   sync.Mutex
-	last courier.Attempt // the zero Attempt before the first one
-}
-
-type callStateKey struct{}
-
-// Start starts the span of one call, which must use the returned context. end takes the
-// error of the call:
-//
-//	ctx, end := observer.Start(ctx, MergeProfile)
-//	_, err := client.Profiles.Merge(ctx, userID, profile)
-//	end(err)
-func (o *Observer) Start(ctx context.Context, op Operation) (_ context.Context, end func(error)) {
-	started := time.Now()
-	ctx, span := o.tracer.Start(ctx, op.Method+" "+op.Template,
-		trace.WithSpanKind(trace.SpanKindClient),
-		trace.WithTimestamp(started),
-		trace.WithAttributes(o.server...),
-		trace.WithAttributes(
-			semconv.HTTPRequestMethodKey.String(op.Method),
-			semconv.URLTemplate(op.Template),
-			attribute.String("courier.operation", op.Name),
-		))
-	state := new(callState)
-	return context.WithValue(ctx, callStateKey{}, state), func(err error) {
-		state.mu.Lock()
-		last := state.last
-		state.mu.Unlock()
-		span.SetAttributes(responseOf(last.StatusCode, last.Number, err)...)
-		if err != nil {
-			span.SetStatus(codes.Error, "")
-		}
-		span.End()
-		o.calls.WithLabelValues(statusOf(last.StatusCode), errorClass(err), op.Name).Inc()
-		o.callDuration.WithLabelValues(op.Name).Observe(time.Since(started).Seconds())
-	}
-}
-
-// Observe is for courier.WithObserver. It counts the attempt, and adds it as an event to
-// the span of its call, or else to the span in the caller's context. A span around MergeAll
-// gets the events of its attempts up to the limit of its tracer, 128 by default; the metrics
-// count every attempt.
+// Observe is for [courier.WithObserver]. The span is a child of the one in the context of
+// the call, and the spans of a call's attempts are siblings. They also appear for each
+// update of MergeAll.
 func (o *Observer) Observe(ctx context.Context, a courier.Attempt) {
-	if state, ok := ctx.Value(callStateKey{}).(*callState); ok {
-		state.mu.Lock()
-		state.last = a
-		state.mu.Unlock()
-	}
-	if span := trace.SpanFromContext(ctx); span.IsRecording() {
-		span.AddEvent("attempt", trace.WithAttributes(append(
-			responseOf(a.StatusCode, a.Number, a.Err),
-			attribute.Float64("courier.attempt.duration", a.Duration.Seconds()),
-			attribute.Float64("courier.attempt.wait", a.Wait.Seconds()),
-			attribute.Bool("courier.connection.reused", a.Reused),
-		)...))
-	}
-	o.attempts.WithLabelValues(statusOf(a.StatusCode), errorClass(a.Err), a.Operation).Inc()
-	o.attemptDuration.WithLabelValues(a.Operation).Observe(a.Duration.Seconds())
+	attrs := append(requestAttributes(a), o.server...)
+	o.duration.Record(ctx, a.Duration.Seconds(), metric.WithAttributes(attrs...))
+
+	ended := time.Now()
+	_, span := o.tracer.Start(ctx, spanName(a),
+		trace.WithSpanKind(trace.SpanKindClient),
+		trace.WithTimestamp(ended.Add(-a.Duration)),
+		trace.WithAttributes(attrs...),
+		trace.WithAttributes(attribute.Bool("courier.connection.reused", a.Reused)))
 	if a.Number > 1 {
-		o.retries.WithLabelValues(a.Operation).Inc()
+		span.SetAttributes(semconv.HTTPRequestResendCount(a.Number - 1))
 	}
 	if a.Wait > 0 {
-		o.wait.WithLabelValues(a.Operation).Observe(a.Wait.Seconds())
+		span.SetAttributes(attribute.Float64("courier.retry.wait", a.Wait.Seconds()))
 	}
-	if a.Reused {
-		o.reused.WithLabelValues(a.Operation).Inc()
+	if a.Err != nil {
+		span.SetStatus(codes.Error, "")
 	}
+	span.End(trace.WithTimestamp(ended))
 }
 
-// responseOf returns the attributes of a response. number is that of the attempt, or 0 if
-// nothing was sent.
-func responseOf(status, number int, err error) []attribute.KeyValue {
-	var attrs []attribute.KeyValue
-	if status != 0 {
-		attrs = append(attrs, semconv.HTTPResponseStatusCode(status))
+// request is the method and the path of an operation.
+type request struct{ method, template string }
+
+var requests = map[string]request{
+	"merge profile":      {http.MethodPost, "/profiles/{user_id}"},
+	"get profile":        {http.MethodGet, "/profiles/{user_id}"},
+	"replace profile":    {http.MethodPut, "/profiles/{user_id}"},
+	"patch profile":      {http.MethodPatch, "/profiles/{user_id}"},
+	"delete profile":     {http.MethodDelete, "/profiles/{user_id}"},
+	"list subscriptions": {http.MethodGet, "/profiles/{user_id}/lists"},
+	"subscribe":          {http.MethodPost, "/profiles/{user_id}/lists"},
+	"unsubscribe all":    {http.MethodDelete, "/profiles/{user_id}/lists"},
+}
+
+func spanName(a courier.Attempt) string {
+	r := requests[a.Operation]
+	return r.method + " " + r.template
+}
+
+// requestAttributes returns the attributes that span and measurement have in common.
+func requestAttributes(a courier.Attempt) []attribute.KeyValue {
+	r := requests[a.Operation]
+	attrs := []attribute.KeyValue{
+		attribute.String("courier.operation", a.Operation),
+		semconv.HTTPRequestMethodKey.String(r.method),
+		semconv.URLTemplate(r.template),
 	}
-	if number > 1 {
-		attrs = append(attrs, semconv.HTTPRequestResendCount(number-1))
+	if a.StatusCode != 0 {
+		attrs = append(attrs, semconv.HTTPResponseStatusCode(a.StatusCode))
 	}
-	if err != nil {
-		attrs = append(attrs, semconv.ErrorTypeKey.String(errorClass(err)))
+	switch {
+	case a.StatusCode >= 400:
+		attrs = append(attrs, semconv.ErrorTypeKey.String(strconv.Itoa(a.StatusCode)))
+	case a.Err != nil:
+		attrs = append(attrs, semconv.ErrorTypeKey.String(fmt.Sprintf("%T", a.Err)))
 	}
 	return attrs
 }
 
-func statusOf(code int) string {
-	if code == 0 {
-		return "none"
+// serverAttributes returns the name and the port of the server, without the rest of the
+// URL.
+func serverAttributes(baseURL string) ([]attribute.KeyValue, error) {
+	u, err := url.Parse(baseURL)
+	if err != nil || u.Hostname() == "" {
+		return nil, fmt.Errorf("invalid base URL: use that of the client, such as %s",
+			courier.DefaultBaseURL)
 	}
-	return strconv.Itoa(code)
-}
-
-// errorClass returns a short name for the kind of err, one of a fixed set.
-func errorClass(err error) string {
-	var (
-		validation *courier.ValidationError
-		refused    *courier.InvalidRequestError
-		key        *courier.AuthenticationError
-		forbidden  *courier.PermissionError
-		notFound   *courier.NotFoundError
-		conflict   *courier.ConflictError
-		tooLarge   *courier.PayloadTooLargeError
-		rateLimit  *courier.RateLimitError
-		server     *courier.ServerError
-		other      *courier.APIError // wrapped by all of the above except the first
-		unexpected *courier.UnexpectedResponseError
-		connection *courier.ConnectionError
-	)
-	switch {
-	case err == nil:
-		return "none"
-	case errors.As(err, &validation):
-		return "validation"
-	case errors.As(err, &refused):
-		return "invalid_request"
-	case errors.As(err, &key):
-		return "authentication"
-	case errors.As(err, &forbidden):
-		return "permission"
-	case errors.As(err, &notFound):
-		return "not_found"
-	case errors.As(err, &conflict):
-		return "conflict"
-	case errors.As(err, &tooLarge):
-		return "payload_too_large"
-	case errors.As(err, &rateLimit):
-		return "rate_limit"
-	case errors.As(err, &server):
-		return "server"
-	case errors.As(err, &other):
-		return "api"
-	case errors.As(err, &unexpected):
-		return "unexpected_response"
-	case errors.Is(err, context.Canceled):
-		return "canceled"
-	case errors.Is(err, context.DeadlineExceeded):
-		return "timeout"
-	case errors.As(err, &connection):
-		return "connection"
+	port := u.Port()
+	if port == "" {
+		port = map[string]string{"http": "80", "https": "443"}[u.Scheme]
 	}
-	return "_OTHER"
+	attrs := []attribute.KeyValue{semconv.ServerAddress(u.Hostname())}
+	if number, err := strconv.Atoi(port); err == nil {
+		attrs = append(attrs, semconv.ServerPort(number))
+	}
+	return attrs, nil
 }

@@ -2,175 +2,201 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
+	"math/rand/v2"
 	"runtime"
-	"strconv"
 	"sync"
 	"sync/atomic"
 	"syscall"
 	"time"
 )
 
-const inMemory = "in memory"
+const (
+	mergeFew  = "merge of two fields"
+	mergeMany = "merge of twenty fields"
+	getMany   = "get of twenty fields with preferences"
+	bulk      = "MergeAll"
+)
 
-// scenario is what all contenders do in turn.
+const userID = "0460766e-8463-4905-ae98-b72c7aef41d6"
+
+// scenario is what contenders do in turn.
 type scenario struct {
-	network  string // inMemory, http1 or http2
-	inFlight int
-	fields   int
+	operation  string
+	network    string
+	inFlight   int
+	contenders []contender
 }
 
 func (s scenario) String() string {
 	if s.inFlight == 1 {
-		return s.network + ", one at a time"
+		return fmt.Sprintf("%s, %s, one at a time", s.operation, s.network)
 	}
-	return fmt.Sprintf("%s, %d in flight", s.network, s.inFlight)
+	return fmt.Sprintf("%s, %s, %d in flight", s.operation, s.network, s.inFlight)
+}
+
+// inChart reports whether a scenario is a row of the chart, for which all contenders are
+// measured.
+func (s scenario) inChart() bool {
+	return s.operation == mergeFew && (s.network != inMemory || s.inFlight == 1)
 }
 
 func scenarios() []scenario {
+	both := contenders()[:2]
 	var all []scenario
-	for _, fields := range []int{few, many} {
+	for _, operation := range []string{mergeFew, mergeMany} {
 		for _, network := range []string{inMemory, http1, http2} {
 			for _, inFlight := range []int{1, 64, 256} {
-				all = append(all, scenario{network, inFlight, fields})
+				s := scenario{operation, network, inFlight, both}
+				if s.inChart() {
+					s.contenders = contenders()
+				}
+				all = append(all, s)
 			}
 		}
 	}
-	return all
+	return append(all,
+		scenario{getMany, inMemory, 1, both},
+		scenario{bulk, http1, 64, both})
 }
 
-// calls is how many calls are measured in a row: about a tenth of a second's worth.
-func (s scenario) calls(short bool) int {
-	switch {
-	case short:
-		return s.inFlight
-	case s.network == inMemory:
-		return 10_000
-	case s.inFlight == 1:
-		return 2000
+// run calls the API while more returns true, and returns the number of calls.
+func (s scenario) run(ctx context.Context, c client, more func() bool) (int, error) {
+	switch s.operation {
+	case bulk:
+		return c.mergeAll(ctx, s.inFlight, more)
+	case getMany:
+		return repeat(s.inFlight, more, func() error {
+			_, err := c.get(ctx, userID)
+			return err
+		})
 	}
-	return 4000
-}
-
-// sample is what a series of calls took.
-type sample struct {
-	wall, cpu     float64 // nanoseconds per call; cpu is that of this process alone
-	allocs, bytes float64 // per call
-	connections   float64 // in total, including those before the measurement
-	failed        float64 // calls before the measurement, while connections were opened
-}
-
-// measure runs a contender through a scenario once.
-func measure(ctx context.Context, c contender, s scenario, srv *server, short bool) (sample, error) {
-	if s.network == inMemory {
-		cl, err := c.open("http://127.0.0.1", memory{})
-		if err != nil {
-			return sample{}, err
-		}
-		return drive(ctx, cl, s, s.calls(short))
+	fields := few
+	if s.operation == mergeMany {
+		fields = many
 	}
-	at, err := srv.listen(s.network)
-	if err != nil {
-		return sample{}, err
-	}
-	cl, err := c.open(at.URL, nil)
-	if err != nil {
-		return sample{}, err
-	}
-	m, err := drive(ctx, cl, s, s.calls(short))
-	if err != nil {
-		return sample{}, err
-	}
-	cl.close()
-	all, err := srv.close()
-	m.connections = float64(all.Connections)
-	return m, err
-}
-
-// drive measures n calls of a client, after warm-up calls that open its
-// connections. Warm-up calls without a retry may fail, because a server that is
-// asked for hundreds of TLS connections at once closes some of them. Measured calls
-// may not fail.
-func drive(ctx context.Context, cl *client, s scenario, n int) (sample, error) {
-	call := func(int) error { return cl.merge(ctx, "0460766e-8463-4905-ae98-b72c7aef41d6", s.fields) }
-	var failed atomic.Int64
-	_ = inFlight(s.inFlight, 2*s.inFlight, func(i int) error {
-		if call(i) != nil {
-			failed.Add(1)
-		}
-		return nil
+	return repeat(s.inFlight, more, func() error {
+		_, err := c.merge(ctx, userID, fields)
+		return err
 	})
-	runtime.GC()
-	before, err := usageNow()
-	if err != nil {
-		return sample{}, err
-	}
-	if err := inFlight(s.inFlight, n, call); err != nil {
-		return sample{}, err
-	}
-	after, err := usageNow()
-	if err != nil {
-		return sample{}, err
-	}
-	per := func(before, after int64) float64 { return float64(after-before) / float64(n) }
-	return sample{
-		wall:   per(before.wall, after.wall),
-		cpu:    per(before.cpu, after.cpu),
-		allocs: per(before.allocs, after.allocs),
-		bytes:  per(before.bytes, after.bytes),
-		failed: float64(failed.Load()),
-	}, nil
 }
 
-// inFlight makes n calls on that many workers, and returns the first error.
-func inFlight(workers, n int, call func(i int) error) error {
-	var (
-		next  atomic.Int64
-		group sync.WaitGroup
-		first error
-		once  sync.Once
-	)
-	work := func() {
-		for i := int(next.Add(1)); i <= n; i = int(next.Add(1)) {
-			if err := call(i); err != nil {
-				once.Do(func() { first = err })
-				next.Store(int64(n))
-				return
+// repeat makes calls in that many goroutines while more returns true.
+func repeat(inFlight int, more func() bool, call func() error) (int, error) {
+	counts, failures := make([]int, inFlight), make([]error, inFlight)
+	var group sync.WaitGroup
+	for i := range inFlight {
+		group.Go(func() {
+			n := 0
+			for failures[i] == nil && more() {
+				failures[i] = call()
+				n++
 			}
-		}
-	}
-	if workers == 1 {
-		work()
-		return first
-	}
-	for range workers {
-		group.Go(work)
+			counts[i] = n
+		})
 	}
 	group.Wait()
-	return first
+	total := 0
+	for _, n := range counts {
+		total += n
+	}
+	return total, errors.Join(failures...)
+}
+
+// times returns a function that returns true n times.
+func times(n int) func() bool {
+	var started atomic.Int64
+	return func() bool { return started.Add(1) <= int64(n) }
+}
+
+// lasting returns a function that returns true for d.
+func lasting(d time.Duration) func() bool {
+	var over atomic.Bool
+	time.AfterFunc(d, func() { over.Store(true) })
+	return func() bool { return !over.Load() }
 }
 
 // usage is what this process has used so far.
-type usage struct{ wall, cpu, allocs, bytes int64 }
-
-func usageNow() (usage, error) {
-	cpu, err := cpuTime()
-	var memory runtime.MemStats
-	runtime.ReadMemStats(&memory)
-	return usage{
-		wall:   time.Now().UnixNano(),
-		cpu:    cpu,
-		allocs: int64(memory.Mallocs),
-		bytes:  int64(memory.TotalAlloc),
-	}, err
+type usage struct {
+	wall          time.Time
+	cpu           time.Duration // user and system
+	allocs, bytes uint64
 }
 
-// cpuTime returns the CPU time of this process, user and system, in nanoseconds.
-func cpuTime() (int64, error) {
+func currentUsage() (usage, error) {
 	var r syscall.Rusage
-	err := syscall.Getrusage(syscall.RUSAGE_SELF, &r)
-	return r.Utime.Nano() + r.Stime.Nano(), err
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &r); err != nil {
+		return usage{}, err
+	}
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	cpu := time.Duration(r.Utime.Nano() + r.Stime.Nano())
+	return usage{time.Now(), cpu, m.Mallocs, m.TotalAlloc}, nil
 }
 
-// distinctUser returns the id of user i.
-func distinctUser(i int) string { return "user-" + strconv.Itoa(i) }
+// sample is what the calls of one contender took in one round.
+type sample struct {
+	cpu, allocs, bytes float64 // per call, cpu in nanoseconds
+	throughput         float64 // calls per second
+	connections        float64 // opened in total
+}
+
+func measure(
+	ctx context.Context, s scenario, c contender, e endpoint, d time.Duration,
+) (sample, error) {
+	e.opened = new(atomic.Int64)
+	opened, err := c.open(e)
+	if err != nil {
+		return sample{}, err
+	}
+	defer opened.close()
+	// A call without retries may fail while hundreds of connections are opened at once.
+	// If it fails later too, the run ends.
+	_, _ = s.run(ctx, opened, times(200+2*s.inFlight))
+	runtime.GC()
+	before, err := currentUsage()
+	if err != nil {
+		return sample{}, err
+	}
+	calls, err := s.run(ctx, opened, lasting(d))
+	if err != nil {
+		return sample{}, err
+	}
+	after, err := currentUsage()
+	if err != nil {
+		return sample{}, err
+	}
+	n := float64(calls)
+	return sample{
+		cpu:         float64(after.cpu-before.cpu) / n,
+		allocs:      float64(after.allocs-before.allocs) / n,
+		bytes:       float64(after.bytes-before.bytes) / n,
+		throughput:  n / after.wall.Sub(before.wall).Seconds(),
+		connections: float64(e.opened.Load()),
+	}, nil
+}
+
+// measureRounds adds a sample of each round to each row.
+func measureRounds(
+	ctx context.Context, endpoints map[string]endpoint, o options, rows []row, progress io.Writer,
+) error {
+	for round := range o.rounds {
+		started := time.Now()
+		for _, r := range rows {
+			// In random order, because each one affects the next.
+			for _, i := range rand.Perm(len(r.contenders)) {
+				c := r.contenders[i]
+				m, err := measure(ctx, r.scenario, c, endpoints[r.network], o.duration)
+				if err != nil {
+					return fmt.Errorf("%s, %s: %w", c.name, r.scenario, err)
+				}
+				r.samples[c.name] = append(r.samples[c.name], m)
+			}
+		}
+		fmt.Fprintf(progress, "round %d of %d took %v\n",
+			round+1, o.rounds, time.Since(started).Round(time.Second))
+	}
+	return nil
+}

@@ -1,12 +1,13 @@
 package main
 
-import courier "github.com/courier-profiles/courier-go"
+import (
+	"net/http"
 
-// The two profiles that are merged: one has the two fields of the API reference's
-// example, the other has twenty, including an object and a map. Each comes in three
-// forms: for the SDK, for programs with their own struct, and as text. All three
-// are the same JSON, byte for byte.
+	courier "github.com/courier-profiles/courier-go"
+)
 
+// The profiles that are merged: one has two fields, the other has twenty. Package courier
+// and hand-written code send the same bytes for them.
 const (
 	few  = 2
 	many = 20
@@ -77,17 +78,12 @@ type handAddress struct {
 	Country       string `json:"country,omitempty"`
 }
 
-// handBody is what is sent.
-type handBody struct {
-	Profile handProfile `json:"profile"`
-}
-
-func handMade(fields int) handBody {
+func newHandProfile(fields int) handProfile {
 	if fields == few {
-		return handBody{handProfile{Email: "user@example.com", PhoneNumber: "555-555-5555"}}
+		return handProfile{Email: "user@example.com", PhoneNumber: "555-555-5555"}
 	}
 	yes, no := true, false
-	return handBody{handProfile{
+	return handProfile{
 		Sub:                 "0460766e-8463-4905-ae98-b72c7aef41d6",
 		Name:                "Ada Lovelace",
 		GivenName:           "Ada",
@@ -106,19 +102,69 @@ func handMade(fields int) handBody {
 		PhoneNumber:         "555-555-5555",
 		PhoneNumberVerified: &no,
 		UpdatedAt:           "2026-01-01T00:00:00Z",
-		Address:             &handAddress{StreetAddress: "12 St James's Square", Locality: "London", Country: "GB"},
-		Custom:              map[string]any{"plan": "pro", "seats": 12, "beta": true},
-	}}
+		Address: &handAddress{
+			StreetAddress: "12 St James's Square",
+			Locality:      "London",
+			Country:       "GB",
+		},
+		Custom: map[string]any{"plan": "pro", "seats": 12, "beta": true},
+	}
 }
 
-const (
-	fewText  = `{"profile":{"email":"user@example.com","phone_number":"555-555-5555"}}`
-	manyText = `{"profile":{"sub":"0460766e-8463-4905-ae98-b72c7aef41d6","name":"Ada Lovelace","given_name":"Ada","family_name":"Lovelace","nickname":"ada","preferred_username":"ada","profile":"https://example.com/ada","picture":"https://example.com/ada.png","website":"https://example.com","email":"user@example.com","email_verified":true,"gender":"female","birthdate":"1815-12-10","zoneinfo":"Europe/London","locale":"en-GB","phone_number":"555-555-5555","phone_number_verified":false,"updated_at":"2026-01-01T00:00:00Z","address":{"street_address":"12 St James's Square","locality":"London","country":"GB"},"custom":{"beta":true,"plan":"pro","seats":12}}}`
-)
+// handRequest is the body of a merge.
+type handRequest struct {
+	Profile handProfile `json:"profile"`
+}
 
-func bodyText(fields int) string {
-	if fields == few {
-		return fewText
+// handResponse is the response to a get.
+type handResponse struct {
+	Profile     handProfile      `json:"profile"`
+	Preferences *handPreferences `json:"preferences"`
+}
+
+type handPreferences struct {
+	Categories    map[string]handPreference `json:"categories,omitempty"`
+	Notifications map[string]handPreference `json:"notifications,omitempty"`
+}
+
+type handPreference struct {
+	Status             string        `json:"status,omitempty"`
+	Rules              []handRule    `json:"rules,omitempty"`
+	ChannelPreferences []handChannel `json:"channel_preferences,omitempty"`
+}
+
+type handRule struct {
+	Until string `json:"until,omitempty"`
+	Start string `json:"start,omitempty"`
+}
+
+type handChannel struct {
+	Channel string `json:"channel"`
+}
+
+// The same twenty fields as text.
+const manyText = `{"sub":"0460766e-8463-4905-ae98-b72c7aef41d6","name":"Ada Lovelace",` +
+	`"given_name":"Ada","family_name":"Lovelace","nickname":"ada",` +
+	`"preferred_username":"ada","profile":"https://example.com/ada",` +
+	`"picture":"https://example.com/ada.png","website":"https://example.com",` +
+	`"email":"user@example.com","email_verified":true,"gender":"female",` +
+	`"birthdate":"1815-12-10","zoneinfo":"Europe/London","locale":"en-GB",` +
+	`"phone_number":"555-555-5555","phone_number_verified":false,` +
+	`"updated_at":"2026-01-01T00:00:00Z",` +
+	`"address":{"street_address":"12 St James's Square","locality":"London","country":"GB"},` +
+	`"custom":{"beta":true,"plan":"pro","seats":12}}`
+
+const preferencesText = `{"categories":{"3D4F8HQ0J5M2P6K7R9S1T0V2W4X6":{"status":"OPTED_IN",` +
+	`"rules":[{"until":"2026-06-30T00:00:00.000Z","start":"2026-01-01T00:00:00.000Z"}],` +
+	`"channel_preferences":[{"channel":"direct_message"},{"channel":"email"}]}},` +
+	`"notifications":{"5A7B9C1D3E5F7G9H1J3K5L7M9N1P":{"status":"OPTED_OUT",` +
+	`"rules":[{"until":"2026-12-31T00:00:00.000Z","start":null}],` +
+	`"channel_preferences":[{"channel":"push"}]}}}`
+
+// responseTo returns the body of the response to a method.
+func responseTo(method string) string {
+	if method == http.MethodGet {
+		return `{"profile":` + manyText + `,"preferences":` + preferencesText + `}`
 	}
-	return manyText
+	return `{"status":"SUCCESS"}`
 }

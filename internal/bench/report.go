@@ -1,181 +1,199 @@
 package main
 
 import (
-	"bytes"
+	"errors"
 	"fmt"
-	"io"
+	"io/fs"
+	"maps"
+	"os"
 	"runtime"
+	"slices"
 	"strings"
+	"time"
 )
 
-// The tables have a column for each contender, and a row for each scenario.
-
-func (r *results) writeTables(out io.Writer) error {
-	var b bytes.Buffer
-	fmt.Fprintf(&b, "%s on %s/%s, %d CPUs. Medians of %d rounds. × is the ratio to %q, the median of the rounds' ratios, with their middle half in parentheses.\n",
-		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), r.rounds, baselineName)
-	if r.short {
-		b.WriteString("\n**Measured with -short: the figures mean nothing.**\n")
-	}
-	b.WriteString("\n| contender | what it does for a call |\n| --- | --- |\n")
-	for _, c := range contenders() {
-		fmt.Fprintf(&b, "| %s | %s |\n", c.name, c.about)
-	}
-	for _, fields := range []int{few, many} {
-		r.table(&b, fmt.Sprintf("CPU of a merge of %d fields (user and system, the client's process alone)", fields), fields, func(m measured, c string) string {
-			return withRatio(micros(m.of(c, cpu).median), m, c, cpu)
-		})
-	}
-	for _, fields := range []int{few, many} {
-		r.table(&b, fmt.Sprintf("Merges of %d fields per second", fields), fields, func(m measured, c string) string {
-			return withRatio(thousands(m.of(c, throughput).median), m, c, throughput)
-		})
-	}
-	for _, fields := range []int{few, many} {
-		r.table(&b, fmt.Sprintf("Allocations and bytes of a merge of %d fields", fields), fields, func(m measured, c string) string {
-			return fmt.Sprintf("%.0f, %s", m.of(c, allocs).median, kilobytes(m.of(c, bytesOf).median))
-		})
-	}
-	r.connectionTable(&b)
-	r.memoryTable(&b)
-	r.bulkTable(&b)
-	r.programTable(&b)
-	_, err := out.Write(b.Bytes())
-	return err
+// report is everything that was measured.
+type report struct {
+	rounds   int
+	duration time.Duration
+	rows     []row
+	heaps    []heapPeak
+	sizes    []binarySize
 }
 
-func (r *results) table(b *bytes.Buffer, title string, fields int, cell func(measured, string) string) {
-	fmt.Fprintf(b, "\n### %s\n\n|", title)
-	for _, c := range contenders() {
-		fmt.Fprintf(b, " | %s", c.name)
+// row is what a scenario took.
+type row struct {
+	scenario
+	samples map[string][]sample // by contender, one of each round
+}
+
+func newRow(s scenario) row { return row{s, map[string][]sample{}} }
+
+type figure func(sample) float64
+
+func cpu(s sample) float64         { return s.cpu }
+func throughput(s sample) float64  { return s.throughput }
+func allocs(s sample) float64      { return s.allocs }
+func bytesOf(s sample) float64     { return s.bytes }
+func connections(s sample) float64 { return s.connections }
+
+func (r row) median(contender string, of figure) float64 {
+	var values []float64
+	for _, s := range r.samples[contender] {
+		values = append(values, of(s))
 	}
-	fmt.Fprintf(b, " |\n| ---%s |\n", strings.Repeat(" | ---", len(contenders())))
-	for _, m := range r.scenarios {
-		if m.fields != fields {
+	return spreadOf(values).median
+}
+
+// ratio compares a contender with hand-written code, each round with itself.
+func (r row) ratio(contender string, of figure) spread {
+	var values []float64
+	for round, s := range r.samples[contender] {
+		values = append(values, of(s)/of(r.samples[byHand][round]))
+	}
+	return spreadOf(values)
+}
+
+// spread is the median of values and the ends of their middle half.
+type spread struct{ median, low, high float64 }
+
+func spreadOf(values []float64) spread {
+	sorted := slices.Sorted(slices.Values(values))
+	return spread{quantile(sorted, 0.5), quantile(sorted, 0.25), quantile(sorted, 0.75)}
+}
+
+// quantile interpolates between the two nearest values.
+func quantile(sorted []float64, q float64) float64 {
+	at := q * float64(len(sorted)-1)
+	i := int(at)
+	if i+1 == len(sorted) {
+		return sorted[i]
+	}
+	return sorted[i] + (at-float64(i))*(sorted[i+1]-sorted[i])
+}
+
+// tables returns the section of RESULTS.md for this Go version.
+func (r report) tables() string {
+	var b strings.Builder
+	fmt.Fprintf(&b, "## %s\n\n%s. Medians of %d rounds of %v.\n\n"+
+		"× is the ratio to %s, with the middle half of the rounds in parentheses.\n"+
+		"In the row of MergeAll, hand-written code is a pool of 64 goroutines.\n",
+		goMinor(), machine(), r.rounds, r.duration, byHand)
+	all := func(scenario) bool { return true }
+	overNetwork := func(s scenario) bool { return s.network != inMemory }
+	r.table(&b, "CPU per call, of the client's process", all, func(r row, c string) string {
+		return fmt.Sprintf("%.1f µs", r.median(c, cpu)/1e3) + r.ratioText(c, cpu)
+	})
+	r.table(&b, "Calls per second", all, func(r row, c string) string {
+		return grouped(r.median(c, throughput)) + r.ratioText(c, throughput)
+	})
+	r.table(&b, "Allocations and bytes per call", all, func(r row, c string) string {
+		return fmt.Sprintf("%.0f, %.1f kB", r.median(c, allocs), r.median(c, bytesOf)/1e3)
+	})
+	r.table(&b, "Connections opened", overNetwork, func(r row, c string) string {
+		return fmt.Sprintf("%.0f", r.median(c, connections))
+	})
+	if r.heaps != nil {
+		b.WriteString("\n### Peak of the heap in use, two fields, 64 in flight\n\n" +
+			"| | updates | heap |\n| --- | --- | --- |\n")
+	}
+	for _, h := range r.heaps {
+		name := h.name
+		if name == thisOne {
+			name = "MergeAll"
+		}
+		fmt.Fprintf(&b, "| %s | %s | %.1f MB |\n",
+			name, grouped(float64(h.updates)), float64(h.bytes)/1e6)
+	}
+	if r.sizes != nil {
+		b.WriteString("\n### The smallest program that merges a profile, " +
+			"built with `-ldflags \"-s -w\"`\n\n| with | size |\n| --- | --- |\n")
+	}
+	for _, s := range r.sizes {
+		fmt.Fprintf(&b, "| %s | %.2f MB |\n", s.name, float64(s.bytes)/1e6)
+	}
+	return b.String()
+}
+
+// table has a column for each contender, and a row for each scenario.
+func (r report) table(
+	b *strings.Builder, title string, with func(scenario) bool, cell func(row, string) string,
+) {
+	fmt.Fprintf(b, "\n### %s\n\n| ", title)
+	for _, c := range contenders() {
+		fmt.Fprintf(b, "| %s ", c.name)
+	}
+	b.WriteString("|\n| ---" + strings.Repeat(" | ---", len(contenders())) + " |\n")
+	for _, row := range r.rows {
+		if !with(row.scenario) {
 			continue
 		}
-		fmt.Fprintf(b, "| %s", m.scenario)
+		fmt.Fprintf(b, "| %s ", row)
 		for _, c := range contenders() {
-			fmt.Fprintf(b, " | %s", cell(m, c.name))
-		}
-		b.WriteString(" |\n")
-	}
-}
-
-// connectionTable shows merges of two fields: the number of fields does not affect
-// connections.
-func (r *results) connectionTable(b *bytes.Buffer) {
-	networks := &results{config: r.config}
-	for _, m := range r.scenarios {
-		if m.network != inMemory {
-			networks.scenarios = append(networks.scenarios, m)
-		}
-	}
-	networks.table(b, "Connections opened, and calls that failed meanwhile, in all rounds", few, func(m measured, c string) string {
-		cell := count(int(m.of(c, connections).median))
-		failed := 0.0
-		for _, s := range m.samples[c] {
-			failed += s.failed
-		}
-		if failed > 0 {
-			cell += fmt.Sprintf(", %.0f failed", failed)
-		}
-		return cell
-	})
-}
-
-func (r *results) memoryTable(b *bytes.Buffer) {
-	fmt.Fprintf(b, "\n### %s merges of two fields, 64 in flight, HTTP/1.1, each contender in its own process\n\n", count(r.merges(memoryMerges)))
-	b.WriteString("| contender | peak memory, resident | peak heap in use | connections opened |\n| --- | --- | --- | --- |\n")
-	for _, l := range r.memory {
-		fmt.Fprintf(b, "| %s | %s | %s | %s |\n", l.Contender, megabytes(l.PeakRSS), megabytes(l.PeakHeap), count(l.Connections))
-	}
-}
-
-func (r *results) bulkTable(b *bytes.Buffer) {
-	var throughputs, cpus []float64
-	rows := map[string][]longRun{}
-	for _, round := range r.bulk {
-		throughputs = append(throughputs, float64(round.handPool.Wall)/float64(round.mergeAll.Wall))
-		cpus = append(cpus, float64(round.mergeAll.CPU)/float64(round.handPool.CPU))
-		rows[mergeAllName] = append(rows[mergeAllName], round.mergeAll)
-		rows[handPoolName] = append(rows[handPoolName], round.handPool)
-	}
-	fmt.Fprintf(b, "\n### MergeAll and a hand-written pool of 64 goroutines on %q, HTTP/1.1, two fields\n\n", baselineName)
-	b.WriteString("| | updates | per second | CPU per update | peak heap in use | peak memory, resident | connections opened |\n| --- | --- | --- | --- | --- | --- | --- |\n")
-	for _, name := range []string{mergeAllName, handPoolName} {
-		runs := rows[name]
-		middle := func(figure func(longRun) float64) float64 {
-			var values []float64
-			for _, run := range runs {
-				values = append(values, figure(run))
+			text := ""
+			if row.samples[c.name] != nil {
+				text = cell(row, c.name) + " "
 			}
-			return spreadOf(values).median
+			fmt.Fprintf(b, "| %s", text)
 		}
-		perSecond := thousands(middle(longRun.perSecond))
-		perUpdate := micros(middle(longRun.cpuPerMerge))
-		if name == mergeAllName {
-			perSecond += ratioText(spreadOf(throughputs))
-			perUpdate += ratioText(spreadOf(cpus))
-		}
-		fmt.Fprintf(b, "| %s | %s | %s | %s | %s | %s | %s |\n", name, count(runs[0].Merges), perSecond, perUpdate,
-			megabytes(int64(middle(func(l longRun) float64 { return float64(l.PeakHeap) }))),
-			megabytes(int64(middle(func(l longRun) float64 { return float64(l.PeakRSS) }))),
-			count(int(middle(func(l longRun) float64 { return float64(l.Connections) }))))
-	}
-	for _, l := range r.longBulk {
-		fmt.Fprintf(b, "| %s | %s | | | %s | %s | %s |\n", l.Contender, count(l.Merges),
-			megabytes(l.PeakHeap), megabytes(l.PeakRSS), count(l.Connections))
-	}
-	b.WriteString("\nThe runs of ten thousand and of a million updates were made once each, so they have no ratio.\n")
-}
-
-func (l longRun) perSecond() float64   { return float64(l.Merges) / l.Wall.Seconds() }
-func (l longRun) cpuPerMerge() float64 { return float64(l.CPU) / float64(l.Merges) }
-
-func (r *results) programTable(b *bytes.Buffer) {
-	b.WriteString("\n### The smallest program that merges a profile\n\n")
-	b.WriteString("| with | binary | with -ldflags \"-s -w\" | modules | packages of these | packages in total |\n| --- | --- | --- | --- | --- | --- |\n")
-	bare := r.programs[0]
-	above := func(size, bare int64) string {
-		if size == bare {
-			return megabytes(size)
-		}
-		return fmt.Sprintf("%s (+%s)", megabytes(size), megabytes(size-bare))
-	}
-	for _, p := range r.programs {
-		fmt.Fprintf(b, "| %s | %s | %s | %d | %d | %d |\n", p.name, above(p.size, bare.size), above(p.stripped, bare.stripped), p.modules, p.foreign, p.packages)
+		b.WriteString("|\n")
 	}
 }
 
-func withRatio(figure string, m measured, contender string, of func(sample) float64) string {
-	if contender == baselineName {
-		return figure
+func (r row) ratioText(contender string, of figure) string {
+	if contender == byHand {
+		return ""
 	}
-	return figure + ratioText(m.ratio(contender, of))
-}
-
-func ratioText(s spread) string {
+	s := r.ratio(contender, of)
 	return fmt.Sprintf(" ×%.2f (%.2f–%.2f)", s.median, s.low, s.high)
 }
 
-func micros(ns float64) string { return fmt.Sprintf("%.1f µs", ns/1e3) }
-
-func thousands(n float64) string { return count(int(n+50) / 100 * 100) }
-
-func kilobytes(bytes float64) string { return fmt.Sprintf("%.1f kB", bytes/1e3) }
-
-func megabytes(bytes int64) string {
-	if bytes == 0 {
-		return "–"
+// grouped writes a number with commas.
+func grouped(f float64) string {
+	text := fmt.Sprintf("%.0f", f)
+	for i := len(text) - 3; i > 0; i -= 3 {
+		text = text[:i] + "," + text[i:]
 	}
-	return fmt.Sprintf("%.2f MB", float64(bytes)/1e6)
+	return text
 }
 
-// count writes a number with commas.
-func count(n int) string {
-	if n < 1000 {
-		return fmt.Sprint(n)
+// machine describes what the figures were measured on.
+func machine() string {
+	return fmt.Sprintf("%s on %s/%s, %d CPUs",
+		runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU())
+}
+
+// goMinor returns a version such as "Go 1.26".
+func goMinor() string {
+	parts := strings.SplitN(strings.TrimPrefix(runtime.Version(), "go"), ".", 3)
+	return "Go " + strings.Join(parts[:min(2, len(parts))], ".")
+}
+
+const resultsHead = "# Results\n\n" +
+	"`go run -C internal/bench . -write` updates the section of its Go version and the chart.\n"
+
+// writeResults puts a section into the file, in place of the one with the same heading.
+func writeResults(path, section string) error {
+	text, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
 	}
-	return count(n/1000) + fmt.Sprintf(",%03d", n%1000)
+	return os.WriteFile(path, []byte(withSection(string(text), section)), 0o644)
+}
+
+func withSection(text, section string) string {
+	const mark = "## "
+	sections := map[string]string{}
+	_, old, _ := strings.Cut(text, "\n"+mark)
+	for _, s := range append(strings.Split(old, "\n"+mark), strings.TrimPrefix(section, mark)) {
+		heading, _, _ := strings.Cut(s, "\n")
+		if heading != "" {
+			sections[heading] = "\n" + mark + strings.TrimSuffix(s, "\n") + "\n"
+		}
+	}
+	text = resultsHead
+	for _, heading := range slices.Sorted(maps.Keys(sections)) {
+		text += sections[heading]
+	}
+	return text
 }

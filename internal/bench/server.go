@@ -1,151 +1,75 @@
 package main
 
 import (
-	"bufio"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
-	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
-	"strings"
-	"sync"
-	"sync/atomic"
 )
 
-// The server runs in its own process, so that its work is not counted as the
-// client's. It reads one command per line, and responds to each with a line of
-// JSON. For each run it listens on a new port, so that it counts only the
-// connections of that run, and closed ones of other runs take no ports from it.
+// serverArgument starts this program as the server.
+const serverArgument = "serve"
 
-const (
-	http1 = "HTTP/1.1"
-	http2 = "TLS, HTTP/2"
-)
-
-// listening is the response to "HTTP/1.1" and the other commands that listen.
-type listening struct {
-	URL         string
-	Certificate string // PEM, of a server with TLS
+// addresses is what the server's process prints when it listens.
+type addresses struct {
+	HTTP, HTTPS string
+	Certificate []byte // DER
 }
 
-// served is the response to "close".
-type served struct {
-	Connections, Requests int
-	Log                   []request // if the command asked for one
-}
-
-// request is a request as it was received.
-type request struct {
-	Method, Path, Proto string
-	Header              http.Header
-	Body                string
-}
-
-const withLog = " log"
-
-// serve is the server's process.
+// serve serves on two ports until in ends, which it also does when the client dies.
 func serve(in io.Reader, out io.Writer) error {
-	response := json.NewEncoder(out)
-	var current *counted
-	commands := bufio.NewScanner(in)
-	for commands.Scan() {
-		command, keepsLog := strings.CutSuffix(commands.Text(), withLog)
-		var err error
-		switch command {
-		case http1, http2:
-			current = listen(command, keepsLog)
-			err = response.Encode(current.listening())
-		case "close":
-			err = response.Encode(current.close())
-		default:
-			err = fmt.Errorf("no such command: %q", command)
-		}
-		if err != nil {
-			return err
-		}
-	}
-	return commands.Err()
-}
-
-// counted is a server that counts connections and requests.
-type counted struct {
-	server                *httptest.Server
-	connections, requests atomic.Int64
-
-	mu  sync.Mutex
-	log []request
-}
-
-func listen(network string, keepsLog bool) *counted {
-	c := new(counted)
-	c.server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c.requests.Add(1)
-		if keepsLog {
-			c.keep(r)
-		} else if _, err := io.Copy(io.Discard, r.Body); err != nil {
-			panic(http.ErrAbortHandler)
-		}
-		w.Header()["Content-Type"] = []string{"application/json"}
-		_, _ = io.WriteString(w, success)
-	}))
-	// A client that has opened more connections than it needs leaves some of them
-	// in the middle of a handshake.
-	c.server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	c.server.Config.ConnState = func(_ net.Conn, state http.ConnState) {
-		if state == http.StateNew {
-			c.connections.Add(1)
-		}
-	}
-	if network == http1 {
-		c.server.Start()
-		return c
-	}
-	c.server.EnableHTTP2 = true
-	c.server.StartTLS()
-	return c
-}
-
-func (c *counted) keep(r *http.Request) {
-	body, err := io.ReadAll(r.Body)
+	plain, secure := httptest.NewServer(http.HandlerFunc(respond)), newTLSServer()
+	defer plain.Close()
+	defer secure.Close()
+	err := json.NewEncoder(out).Encode(addresses{
+		HTTP:        plain.URL,
+		HTTPS:       secure.URL,
+		Certificate: secure.Certificate().Raw,
+	})
 	if err != nil {
-		panic(http.ErrAbortHandler)
+		return err
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	c.log = append(c.log, request{r.Method, r.URL.EscapedPath(), r.Proto, r.Header, string(body)})
+	_, err = io.Copy(io.Discard, in)
+	return err
 }
 
-func (c *counted) listening() listening {
-	l := listening{URL: c.server.URL}
-	if certificate := c.server.Certificate(); certificate != nil {
-		l.Certificate = string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: certificate.Raw}))
+func newTLSServer() *httptest.Server {
+	server := httptest.NewUnstartedServer(http.HandlerFunc(respond))
+	server.EnableHTTP2 = true
+	// A client that opens more connections than it needs aborts handshakes.
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.StartTLS()
+	return server
+}
+
+func respond(w http.ResponseWriter, r *http.Request) {
+	if _, err := io.Copy(io.Discard, r.Body); err != nil {
+		return
 	}
-	return l
+	w.Header().Set("Content-Type", "application/json")
+	_, _ = io.WriteString(w, responseTo(r.Method))
 }
 
-func (c *counted) close() served {
-	c.server.CloseClientConnections()
-	c.server.Close()
-	return served{int(c.connections.Load()), int(c.requests.Load()), c.log}
-}
-
-// server is the server's process as the client sees it.
+// server is the server's process.
 type server struct {
-	process *exec.Cmd
-	in      io.WriteCloser
-	out     *json.Decoder
+	endpoints map[string]endpoint // by network
+	process   *exec.Cmd
+	in        io.Closer
 }
 
 func startServer() (*server, error) {
-	process, err := self(serverRole)
+	path, err := os.Executable()
 	if err != nil {
 		return nil, err
 	}
+	process := exec.Command(path, serverArgument)
 	process.Stderr = os.Stderr
 	in, err := process.StdinPipe()
 	if err != nil {
@@ -158,30 +82,26 @@ func startServer() (*server, error) {
 	if err := process.Start(); err != nil {
 		return nil, err
 	}
-	return &server{process, in, json.NewDecoder(out)}, nil
+	s := &server{process: process, in: in}
+	var a addresses
+	if err := json.NewDecoder(out).Decode(&a); err != nil {
+		return nil, errors.Join(fmt.Errorf("start the server: %w", err), s.stop())
+	}
+	certificate, err := x509.ParseCertificate(a.Certificate)
+	if err != nil {
+		return nil, errors.Join(err, s.stop())
+	}
+	roots := x509.NewCertPool()
+	roots.AddCert(certificate)
+	s.endpoints = map[string]endpoint{
+		inMemory: {url: "http://127.0.0.1", transport: memory{}},
+		http1:    {url: a.HTTP},
+		http2:    {url: a.HTTPS, tls: &tls.Config{RootCAs: roots}},
+	}
+	return s, nil
 }
 
-// stop ends the process: it has nothing more to read.
+// stop ends the process, which reads its standard input to the end.
 func (s *server) stop() error {
-	if err := s.in.Close(); err != nil {
-		return err
-	}
-	return s.process.Wait()
-}
-
-func (s *server) do(command string, response any) error {
-	if _, err := fmt.Fprintln(s.in, command); err != nil {
-		return err
-	}
-	return s.out.Decode(response)
-}
-
-func (s *server) listen(network string) (l listening, err error) {
-	err = s.do(network, &l)
-	return l, err
-}
-
-func (s *server) close() (c served, err error) {
-	err = s.do("close", &c)
-	return c, err
+	return errors.Join(s.in.Close(), s.process.Wait())
 }

@@ -1,89 +1,139 @@
 package chaos
 
 import (
+	"context"
 	"fmt"
-	"time"
+	"net/http"
+	"sync/atomic"
+	"testing"
+
+	courier "github.com/courier-profiles/courier-go"
 )
 
-// Attempts and waits are a fiftieth of the default: an attempt has 0.6 s instead of
-// 30 s, and the first wait is 10 to 20 ms instead of 0.5 to 1 s. Pings and their
-// timeout are 0.3 s.
-
-// fault is a way for the network to fail.
-type fault struct {
-	name string
-
-	// routes are the routes to the server. Each gets its share of the connections;
-	// the rest have no toxic.
-	routes []route
-
-	// Alternately, for some attempts each: all is well, and then all connections,
-	// including open ones, have the toxic, or the network is down.
-	toxicInTurn string
-	downInTurn  bool
-
-	breaks   bool          // attempts end without a response
-	slows    time.Duration // the least time that a call takes
-	serverOK bool          // the server does not fail as well
-	keyed    bool          // also run with merges that have a key
+// Each fault meets the first request of each operation once. The error of that attempt,
+// Retryable, what the client does next, and the profile afterwards have to agree with the
+// retry table.
+func TestFaults(t *testing.T) {
+	t.Parallel()
+	for _, http2 := range []bool{false, true} {
+		for _, f := range faults() {
+			if f.handshake && !http2 {
+				continue // there is no handshake
+			}
+			for _, op := range operations() {
+				name := fmt.Sprintf("%s/%s/%s", protocol(http2), f.name, op.name)
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					testFault(t, f, op, http2)
+				})
+			}
+		}
+	}
 }
 
-// route is a route through a proxy.
-type route struct {
-	share  float64
-	toxics []string
+func testFault(t *testing.T, f fault, op operation, http2 bool) {
+	handler := newHandler(t)
+	handler.Fail(f.server)
+	var attempts []courier.Attempt
+	client := newFaultyClient(t, f, handler, http2,
+		courier.WithObserver(func(_ context.Context, a courier.Attempt) {
+			attempts = append(attempts, a)
+		}))
+	attempts = nil // of the call that opened the connection
+
+	err := op.call(t.Context(), client.Profiles)
+
+	retry := f.retries(op)
+	first := attempts[0].Err
+	if got := typeName(first); got != f.err {
+		t.Errorf("the first attempt ended with %s (%v), want %s", got, first, f.err)
+	}
+	if got := attempts[0].Duration; got < f.slows {
+		t.Errorf("the first attempt took %v, want at least %v", got, f.slows)
+	}
+	if got := courier.Retryable(first); got != retry {
+		t.Errorf("Retryable is %t for %v, want %t", got, first, retry)
+	}
+	if retry {
+		if err != nil {
+			t.Errorf("the call failed: %v, want a success after a retry", err)
+		}
+		// While the first request with a key is running, a second one gets a 409.
+		if len(attempts) != 2 && !op.withKey {
+			t.Errorf("%d attempts, want 2", len(attempts))
+		}
+	} else {
+		if got := typeName(err); got != f.err {
+			t.Errorf("the call returned %s (%v), want %s", got, err, f.err)
+		}
+		if len(attempts) != 1 {
+			t.Errorf("%d attempts, want 1", len(attempts))
+		}
+	}
+	got := state(handler)
+	if err == nil && got != op.after {
+		t.Errorf("after the success: %s, want %s", got, op.after)
+	}
+	if err != nil && got != op.after && got != before {
+		t.Errorf("after the failure: %s, want %s or %s", got, before, op.after)
+	}
 }
 
-// toxic is a toxic as toxiproxy's API takes it.
-func toxic(kind, stream, attributes string) string {
-	return fmt.Sprintf(`{"type":%q,"stream":%q,"attributes":{%s}}`, kind, stream, attributes)
+// newFaultyClient returns a client whose first connection has the fault. Over HTTP/2 that
+// connection is in use before the fault begins, unless the fault hits the handshake.
+func newFaultyClient(
+	t *testing.T, f fault, handler http.Handler, http2 bool, opts ...courier.Option,
+) *courier.Client {
+	t.Helper()
+	server := newServer(t, handler, http2)
+	warm := http2 && len(f.toxics) > 0 && !f.handshake
+	proxy := newProxy(t, server, nil)
+	if !warm {
+		addToxics(t, proxy, f.toxics)
+	}
+	if f.refused {
+		proxy.Stop()
+	}
+	var dials atomic.Int32
+	client := newClient(t, server, func() string {
+		if dials.Add(1) == 1 {
+			return proxy.Listen
+		}
+		return server.Listener.Addr().String()
+	}, opts...)
+	if warm {
+		// With the second response, all frames that begin a connection have arrived.
+		for range 2 {
+			if _, err := client.Profiles.Get(t.Context(), userID); err != nil {
+				t.Fatal(err)
+			}
+		}
+		addToxics(t, proxy, f.toxics)
+	}
+	return client
 }
 
-// bothWays is a toxic on what is sent and another on what is received.
-func bothWays(kind, attributes string) []string {
-	return []string{toxic(kind, "upstream", attributes), toxic(kind, "downstream", attributes)}
+// retries reports whether the client retries op after the fault.
+func (f fault) retries(op operation) bool {
+	switch {
+	case op.patch:
+		return f.retried.patch
+	case op.withKey:
+		return f.retried.withKey
+	}
+	return f.retried.idempotent
 }
 
-// faults returns all faults, for a number of calls in flight.
-func faults(http2 bool, inFlight int) []fault {
-	// Bytes until a connection is cut: enough for about five responses or requests.
-	// Over HTTP/2 the calls share one connection, and its handshake comes first.
-	responses, requests := 700, 6000
-	rate, piece := 10, 128 // kB/s, bytes
+func typeName(err error) string {
+	if err == nil {
+		return ""
+	}
+	return fmt.Sprintf("%T", err)
+}
+
+func protocol(http2 bool) string {
 	if http2 {
-		responses, requests = 3200+100*inFlight, 8000+1000*inFlight
-		rate, piece = rate*inFlight, max(piece, 16*inFlight)
+		return "HTTP2"
 	}
-	latency := bothWays("latency", `"latency":20,"jitter":15`)
-	late := []string{toxic("latency", "upstream", `"latency":400,"jitter":400`)}
-	bandwidth := bothWays("bandwidth", fmt.Sprintf(`"rate":%d`, rate))
-	slices := bothWays("slicer", fmt.Sprintf(`"average_size":%d,"size_variation":%d,"delay":200`, piece, piece/2))
-	slowClose := bothWays("slow_close", `"delay":100`)
-	reset := []string{toxic("reset_peer", "downstream", `"timeout":5`)}
-	silent := []string{toxic("timeout", "downstream", `"timeout":0`)}
-	cutResponse := []string{toxic("limit_data", "downstream", fmt.Sprintf(`"bytes":%d`, responses))}
-	cutRequest := []string{toxic("limit_data", "upstream", fmt.Sprintf(`"bytes":%d`, requests))}
-
-	var all []string
-	for _, toxics := range [][]string{bothWays("latency", `"latency":5,"jitter":5`), slices, slowClose} {
-		all = append(all, toxics...)
-	}
-	return []fault{
-		{name: "none", serverOK: true},
-		{name: "server only"},
-		{name: "latency 20 ± 15 ms", routes: []route{{1, latency}}, slows: 10 * time.Millisecond},
-		{name: "latency 0.4 ± 0.4 s on some", routes: []route{{0.3, late}}, keyed: true},
-		{name: "bandwidth 10 kB/s per call", routes: []route{{1, bandwidth}}, slows: 10 * time.Millisecond},
-		{name: "sliced packets", routes: []route{{1, slices}}, slows: time.Millisecond},
-		{name: "slow close", routes: []route{{1, slowClose}}},
-		{name: "reset", routes: []route{{0.3, reset}}, breaks: true},
-		{name: "silent from the start", routes: []route{{0.2, silent}}, breaks: true},
-		{name: "goes silent in use", toxicInTurn: silent[0], breaks: true, keyed: true},
-		{name: "cut in the response", routes: []route{{1, cutResponse}}, breaks: true},
-		{name: "cut in the request", routes: []route{{1, cutRequest}}, breaks: true},
-		{name: "down, then up", downInTurn: true, breaks: true},
-		{name: "all mixed", downInTurn: true, breaks: true, keyed: true, routes: []route{
-			{0.5, all}, {0.1, late}, {0.05, bandwidth}, {0.05, reset}, {0.05, silent}, {0.05, cutResponse}, {0.05, cutRequest},
-		}},
-	}
+	return "HTTP1"
 }

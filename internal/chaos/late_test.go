@@ -4,71 +4,58 @@ import (
 	"bytes"
 	"io"
 	"net/http"
-	"net/http/httptest"
 	"sync/atomic"
 	"testing"
-	"time"
-
-	"go.uber.org/goleak"
 
 	courier "github.com/courier-profiles/courier-go"
 	"github.com/courier-profiles/courier-go/couriertest"
 )
 
-// TestLateAttempt shows what no client can prevent, and what helps: an abandoned
-// attempt is carried out after all, later than the user's next update. Without an
-// idempotency key it undoes that update; with a key for each update it changes
-// nothing.
+// What no client can prevent, and what helps: an attempt that timed out is carried out after
+// the user's next update. Without an idempotency key it undoes that update.
 func TestLateAttempt(t *testing.T) {
-	tests := []struct {
+	t.Parallel()
+	for _, test := range []struct {
 		name string
 		keys bool
 		want string
 	}{
-		{"without keys the old one wins", false, "old@example.com"},
-		{"with keys the new one stays", true, "new@example.com"},
-	}
-	for _, tt := range tests {
-		t.Run(tt.name, func(t *testing.T) {
-			leaks := goleak.IgnoreCurrent()
-			defer checkGoroutines(t, leaks)
+		{"without keys the old update wins", false, "old@example.com"},
+		{"with keys the new update stays", true, "new@example.com"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			api := couriertest.NewHandler()
-			var (
-				requests atomic.Int32
-				release  = make(chan struct{})
-				carried  = make(chan struct{})
-			)
-			server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var requests atomic.Int32
+			release, carriedOut := make(chan struct{}), make(chan struct{})
+			server := newServer(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				// What has been read is carried out although the client has gone away.
 				body, _ := io.ReadAll(r.Body)
 				r.Body = io.NopCloser(bytes.NewReader(body))
 				if requests.Add(1) == 1 {
 					<-release
-					defer close(carried)
+					defer close(carriedOut)
 				}
 				api.ServeHTTP(w, r)
-			}))
-			defer server.Close()
-			client, err := courier.NewClient(couriertest.DefaultAPIKey, courier.WithBaseURL(server.URL),
-				courier.WithTimeout(100*time.Millisecond), courier.WithRetryWait(0, 0), courier.WithMaxRetries(20))
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer client.CloseIdleConnections()
+			}), false)
+			client := newClient(t, server, server.Listener.Addr().String)
 
 			for _, email := range []string{"old@example.com", "new@example.com"} {
 				var opts []courier.RequestOption
-				if tt.keys {
+				if test.keys {
 					opts = append(opts, courier.WithIdempotencyKey(email))
 				}
-				if _, err := client.Profiles.Merge(t.Context(), "user-1", courier.Profile{Email: courier.Set(email)}, opts...); err != nil {
+				profile := courier.Profile{Email: courier.Set(email)}
+				if _, err := client.Profiles.Merge(t.Context(), userID, profile, opts...); err != nil {
 					t.Fatal(err)
 				}
 			}
 			close(release)
-			<-carried
-			profile, _ := api.Profile("user-1")
-			if got := profile.Email.Or(""); got != tt.want {
-				t.Errorf("the profile has %q, want %q", got, tt.want)
+			<-carriedOut
+
+			profile, _ := api.Profile(userID)
+			if got := profile.Email.Or(""); got != test.want {
+				t.Errorf("the profile has %q, want %q", got, test.want)
 			}
 		})
 	}

@@ -2,155 +2,102 @@ package chaos
 
 import (
 	"context"
-	"fmt"
-	"math/rand/v2"
+	"flag"
+	"io"
+	"log"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"strings"
-	"sync"
 	"testing"
+	"time"
 
 	"github.com/Shopify/toxiproxy/v2"
 	"github.com/rs/zerolog"
+	"go.uber.org/goleak"
+
+	courier "github.com/courier-profiles/courier-go"
+	"github.com/courier-profiles/courier-go/couriertest"
 )
 
-// network is the network to a server: a proxy for each route of a fault, and one
-// without toxics.
-type network struct {
-	fault   fault
-	proxies []*toxiproxy.Proxy // of the routes, then the one without toxics
-	listen  []string           // their addresses
-	turn    int                // attempts in each turn of the fault
-
-	mu      sync.Mutex
-	draws   *rand.Rand
-	dialled int
-	open    int
-	peak    int // the most that were open at once
-
-	turning  sync.Mutex
-	attempts int // in this turn
-	faulty   bool
+// No test may leave a goroutine behind. Toxiproxy leaves some of its own for a connection
+// that it cut.
+func TestMain(m *testing.M) {
+	// Most tests wait for a timeout and need no processor.
+	if err := flag.Set("test.parallel", "32"); err != nil {
+		log.Fatal(err)
+	}
+	goleak.VerifyTestMain(m,
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).read"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2.(*ToxicLink).write"),
+		goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run"))
 }
 
-func newNetwork(t *testing.T, f fault, upstream string, draws *rand.Rand, turn int) *network {
+// newServer serves handler over HTTP/1.1, or over HTTP/2 with TLS.
+func newServer(t *testing.T, handler http.Handler, http2 bool) *httptest.Server {
 	t.Helper()
-	n := &network{fault: f, draws: draws, turn: turn}
-	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	for i, r := range append(f.routes, route{}) {
-		proxy := toxiproxy.NewProxy(server, fmt.Sprint("route ", i), "127.0.0.1:0", upstream)
-		for _, text := range r.toxics {
-			// Before the start: adding a toxic to connections in use may hang if one
-			// of them has just failed.
-			if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		if err := proxy.Start(); err != nil {
+	server := httptest.NewUnstartedServer(handler)
+	server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	server.EnableHTTP2 = http2
+	if http2 {
+		server.StartTLS()
+	} else {
+		server.Start()
+	}
+	t.Cleanup(func() {
+		server.CloseClientConnections()
+		server.Close()
+	})
+	return server
+}
+
+// newProxy returns a proxy to the server, with toxics.
+func newProxy(t *testing.T, server *httptest.Server, toxics []string) *toxiproxy.Proxy {
+	t.Helper()
+	service := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
+	proxy := toxiproxy.NewProxy(service, "", "127.0.0.1:0", server.Listener.Addr().String())
+	addToxics(t, proxy, toxics)
+	if err := proxy.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Stop)
+	return proxy
+}
+
+func addToxics(t *testing.T, proxy *toxiproxy.Proxy, toxics []string) {
+	t.Helper()
+	for _, text := range toxics {
+		if _, err := proxy.Toxics.AddToxicJson(strings.NewReader(text)); err != nil {
 			t.Fatal(err)
 		}
-		n.proxies = append(n.proxies, proxy)
-		n.listen = append(n.listen, proxy.Listen)
-	}
-	return n
-}
-
-// stop takes the network down, with all its connections.
-func (n *network) stop() {
-	for _, proxy := range n.proxies {
-		proxy.Stop()
 	}
 }
 
-func (n *network) start() error {
-	for _, proxy := range n.proxies {
-		if err := proxy.Start(); err != nil {
-			return err
-		}
+// newClient returns a client that connects to the addresses that route returns.
+func newClient(
+	t *testing.T, server *httptest.Server, route func() string, opts ...courier.Option,
+) *courier.Client {
+	t.Helper()
+	pool := courier.NewTransport()
+	pool.DialContext = func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, route())
 	}
-	return nil
-}
-
-// attempted counts an attempt, and begins the next turn of the fault when it is
-// due.
-func (n *network) attempted() error {
-	if !n.fault.downInTurn && n.fault.toxicInTurn == "" {
-		return nil
+	pool.TLSClientConfig = server.Client().Transport.(*http.Transport).TLSClientConfig.Clone()
+	// A silent connection must end before its attempt does, as it does by default.
+	pool.HTTP2 = &http.HTTP2Config{
+		SendPingTimeout: attemptTimeout / 3,
+		PingTimeout:     attemptTimeout / 3,
 	}
-	n.turning.Lock()
-	defer n.turning.Unlock()
-	n.attempts++
-	if n.attempts < n.turn || !n.faulty && n.attempts < 3*n.turn {
-		return nil
-	}
-	n.attempts = 0
-	n.faulty = !n.faulty
-	switch {
-	case n.fault.downInTurn && n.faulty:
-		n.stop()
-		return nil
-	case n.fault.downInTurn:
-		return n.start()
-	case n.faulty:
-		_, err := n.proxies[0].Toxics.AddToxicJson(strings.NewReader(n.fault.toxicInTurn))
-		return err
-	default:
-		n.proxies[0].Toxics.ResetToxics(context.Background())
-		return nil
-	}
-}
-
-// dial connects over one of the routes.
-func (n *network) dial(ctx context.Context, network, _ string) (net.Conn, error) {
-	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, network, n.route())
+	opts = append([]courier.Option{
+		courier.WithBaseURL(server.URL),
+		courier.WithHTTPClient(&http.Client{Transport: pool}),
+		courier.WithTimeout(attemptTimeout),
+		courier.WithRetryWait(0, 10*time.Millisecond),
+	}, opts...)
+	client, err := courier.NewClient(couriertest.DefaultAPIKey, opts...)
 	if err != nil {
-		return nil, err
+		t.Fatal(err)
 	}
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.open++
-	n.peak = max(n.peak, n.open)
-	return &connection{Conn: conn, closed: sync.OnceFunc(n.closed)}, nil
-}
-
-// route picks a random route and returns its address. The first connections take
-// each route once, so that no fault is left out.
-func (n *network) route() string {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.dialled++
-	if n.dialled <= len(n.listen) {
-		return n.listen[n.dialled-1]
-	}
-	draw := n.draws.Float64()
-	for i, r := range n.fault.routes {
-		if draw < r.share {
-			return n.listen[i]
-		}
-		draw -= r.share
-	}
-	return n.listen[len(n.listen)-1]
-}
-
-func (n *network) openNow() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return n.open
-}
-
-func (n *network) closed() {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.open--
-}
-
-// connection is one that counts as open until it is closed.
-type connection struct {
-	net.Conn
-	closed func()
-}
-
-func (c *connection) Close() error {
-	c.closed()
-	return c.Conn.Close()
+	t.Cleanup(client.CloseIdleConnections)
+	return client
 }

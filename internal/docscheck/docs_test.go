@@ -1,10 +1,16 @@
+// Package docscheck vets the Go code in README.md and docs.
 package docscheck
 
 import (
+	"fmt"
+	"go/ast"
+	"go/parser"
+	"go/token"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
-	"sync"
 	"testing"
 
 	// What the documents show: a change there invalidates go test's cached result.
@@ -14,76 +20,223 @@ import (
 
 const root = "../.."
 
-// The tests share a checker, because go list takes most of their time.
-var shared = sync.OnceValues(func() (*checker, error) { return newChecker(root) })
+// prelude has the variables that a block may use, and prelude.go of every block's package.
+const prelude = `package docs
 
+import (
+	"context"
+	"iter"
+	"testing"
+
+	courier "github.com/courier-profiles/courier-go"
+)
+
+var (
+	ctx    context.Context
+	t      *testing.T
+	client *courier.Client
+	err    error
+
+	apiKey, userID string
+	profile        courier.Profile
+	updates        iter.Seq2[string, courier.Profile]
+)
+`
+
+// imports are the packages that a block may use without an import.
+var imports = []string{
+	"bytes", "context", "crypto/tls", "database/sql", "encoding/json", "errors", "fmt", "io",
+	"iter", "log", "log/slog", "maps", "net/http", "net/url", "os", "slices", "strings",
+	"testing", "time",
+	"github.com/courier-profiles/courier-go/couriertest",
+	"github.com/google/go-cmp/cmp",
+	"github.com/jarcoal/httpmock",
+}
+
+// Every block that begins with ```go becomes a package of a module that requires this one,
+// and go vet has to accept them. A block is a file, declarations, or statements. The line
+// above a block can have declarations for it, as in <!-- go: var db *sql.DB -->. A block for
+// the official SDK or an earlier version is left out: one that imports it, or begins with
+// "// before".
 func TestDocuments(t *testing.T) {
+	t.Parallel()
 	documents, err := filepath.Glob(root + "/docs/*.md")
-	if err != nil || len(documents) == 0 {
-		t.Fatalf("no documents in docs: %v", err)
-	}
-	c, err := shared()
 	if err != nil {
 		t.Fatal(err)
 	}
+	module := newModule(t)
+	count := 0
 	for _, document := range append(documents, root+"/README.md") {
-		t.Run(filepath.Base(document), func(t *testing.T) {
-			text, err := os.ReadFile(document)
-			if err != nil {
-				t.Fatal(err)
+		text, err := os.ReadFile(document)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, b := range blocks(filepath.Base(document), string(text)) {
+			if b.isForAnother() {
+				continue
 			}
-			if err := c.check(filepath.Base(document), text); err != nil {
-				t.Error(err)
+			count++
+			folder := filepath.Join(module, fmt.Sprint("block", count))
+			write(t, filepath.Join(folder, "block.go"), b.source())
+			if !b.isFile() {
+				write(t, filepath.Join(folder, "prelude.go"), prelude)
 			}
-		})
+		}
+	}
+	if count == 0 {
+		t.Fatal("the documents have no Go code")
+	}
+	// What source appends to a block may stand behind a return.
+	vet := exec.CommandContext(t.Context(), "go", "vet", "-unreachable=false", "./...")
+	vet.Dir = module
+	if out, err := vet.CombinedOutput(); err != nil {
+		t.Errorf("go vet of the code in the documents: %v\n%s", err, out)
 	}
 }
 
-func TestCheck(t *testing.T) {
-	c, err := shared()
+// newModule returns the folder of a new module, which requires this one and what it
+// requires.
+func newModule(t *testing.T) string {
+	t.Helper()
+	folder := t.TempDir()
+	goMod, err := os.ReadFile(root + "/go.mod")
 	if err != nil {
 		t.Fatal(err)
 	}
-	tests := []struct {
-		name  string
-		block string // after the text "# Title"
-		want  string // part of the error; "" for none
-	}{
-		{"file", "```go\npackage main\n\nfunc main() { println(1) }\n```", ""},
-		{"file with an unknown name", "```go\npackage main\n\nfunc main() { print1n(1) }\n```", "doc.md:5: undefined: print1n"},
-		{"declarations", "```go\ntype limiter struct{ n int }\n\nfunc (l limiter) Wait(ctx context.Context) error { return ctx.Err() }\n```", ""},
-		{"imports alone", "```go\nimport profiles \"github.com/courier-profiles/courier-go\"\n```", ""},
-		{"statements", "```go\nresult, err := client.Profiles.Get(ctx, userID)\n```", ""},
-		{"a mistake in statements", "```go\nname := \"x\"\nresult, err := client.Profiles.Get(ctx, 1)\n```", "doc.md:4: cannot use 1"},
-		{"statements with an import", "```go\nimport \"math\"\n\nprofile.Email = math.Pi\n```", "doc.md:5: cannot use math.Pi"},
-		{"an import of another name", "```go\nimport profiles \"github.com/courier-profiles/courier-go\"\n\nprofile.Email = profiles.Set(\"a\")\n```", ""},
-		{"a value alone", "```go\ncourier.Profile{Email: courier.Null[string]()}\n```", ""},
-		{"a mistake in a value alone", "```go\ncourier.Profile{Email: \"a\"}\n```", "doc.md:3: cannot use"},
-		{"a return of the error", "```go\nif err != nil {\n\treturn err\n}\n```", ""},
-		{"a name that was removed", "```go\npath := courier.Pointer(\"a\")\n```", "undefined: courier.Pointer"},
-		{"an ellipsis", "```go\nif err != nil { … }\n```", "doc.md:3: "},
-		{"an unknown package", "```go\nimport \"example.com/x\"\n\nx.F()\n```", "add it to imports"},
-		{"before", "```go\n// before (0.1)\npath := courier.Pointer(\"a\")\n```", ""},
-		{"before that does not parse", "```go\n// before\npath := courier.\n```", "doc.md:6: "},
-		{"declared", "<!-- go: var db *sql.DB -->\n```go\nrows, err := db.QueryContext(ctx, \"select 1\")\n```", ""},
-		{"declared for the next block only", "<!-- go: var db *sql.DB -->\n```go\n```\n```go\ndb.Close()\n```", "undefined: db"},
-		{"from a file", "<!-- from: field.go -->\n```go\nfunc Set[T any](value T) Field[T] { return Field[T]{value: value, state: stateValue} }\n```", ""},
-		{"not in the file", "<!-- from: field.go -->\n```go\nfunc Set2() {}\n```", "doc.md:4: the block is not in field.go"},
-		{"a file that does not exist", "<!-- from: nofile.go -->\n```go\n```", "nofile.go"},
-		{"another language", "```text\nif err != nil { … }\n```", ""},
-		{"longer fence", "````md\n```go\n…\n```\n````", ""},
-		{"indented", "1. Do this:\n\n   ```go\n   x := undefined\n   ```", "undefined: undefined"},
-		{"no end", "```go\nx := 1\n", "doc.md:4: the last block has no end"},
+	goSum, err := os.ReadFile(root + "/go.sum")
+	if err != nil {
+		t.Fatal(err)
 	}
-	for _, test := range tests {
-		t.Run(test.name, func(t *testing.T) {
-			err := c.check("doc.md", []byte("# Title\n"+test.block+"\n"))
-			if test.want == "" && err != nil {
-				t.Error(err)
+	absolute, err := filepath.Abs(root)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, requirements, _ := strings.Cut(string(goMod), "\n")
+	write(t, filepath.Join(folder, "go.mod"), "module example.com/docs\n"+requirements+
+		"\nrequire github.com/courier-profiles/courier-go v0.0.0\n"+
+		"\nreplace github.com/courier-profiles/courier-go => "+absolute+"\n")
+	write(t, filepath.Join(folder, "go.sum"), string(goSum))
+	return folder
+}
+
+// block is the Go code of one block of a document.
+type block struct {
+	document string
+	line     int // of the first line of text
+	text     string
+	declared string // in a comment above it
+}
+
+func blocks(document, text string) []block {
+	var all []block
+	var current *block
+	above := ""
+	for i, line := range strings.Split(text, "\n") {
+		trimmed := strings.TrimSpace(line)
+		switch {
+		case current != nil && trimmed == "```":
+			all = append(all, *current)
+			current = nil
+		case current != nil:
+			current.text += line + "\n"
+		case trimmed == "```go":
+			declared, isComment := strings.CutPrefix(above, "<!-- go: ")
+			current = &block{document: document, line: i + 2}
+			if isComment {
+				current.declared = strings.TrimSuffix(declared, " -->")
 			}
-			if test.want != "" && (err == nil || !strings.Contains(err.Error(), test.want)) {
-				t.Errorf("got error %v, want one with %q", err, test.want)
+		}
+		above = trimmed
+	}
+	return all
+}
+
+func (b block) isForAnother() bool {
+	return strings.HasPrefix(b.text, "// before") ||
+		strings.Contains(b.text, `"github.com/trycourier/courier-go/`)
+}
+
+func (b block) isFile() bool { return strings.HasPrefix(b.text, "package ") }
+
+// source returns the block as a Go file. Messages have the lines of the document.
+func (b block) source() string {
+	position := fmt.Sprintf("//line %s:%d\n", b.document, b.line)
+	header := "package docs\n" + b.imports() + b.declared + "\n"
+	switch {
+	case b.isFile():
+		return position + b.text
+	case parses("package docs\n" + b.text):
+		return header + position + b.text
+	}
+	text := "func _() error {\n" + position + b.text
+	return header + text + "\n" + unused(text+"\n}") + "return nil\n}\n"
+}
+
+// imports returns the imports that the block needs and does not have.
+func (b block) imports() string {
+	var all strings.Builder
+	for _, path := range append(imports, "github.com/courier-profiles/courier-go") {
+		name := path[strings.LastIndex(path, "/")+1:]
+		if name == "courier-go" {
+			name = "courier"
+		}
+		uses := regexp.MustCompile(`\b` + name + `\.`).MatchString(b.text + b.declared)
+		if uses && !strings.Contains(b.text, `"`+path+`"`) {
+			fmt.Fprintf(&all, "import %s %q\n", name, path)
+		}
+	}
+	return all.String()
+}
+
+func parses(source string) bool {
+	_, err := parser.ParseFile(token.NewFileSet(), "", source, 0)
+	return err == nil
+}
+
+// unused returns assignments to nothing of what a function's own statements declare,
+// because a variable that a document does not use further is no mistake.
+func unused(function string) string {
+	file, err := parser.ParseFile(token.NewFileSet(), "", "package docs\n"+function, 0)
+	if err != nil {
+		return "" // go vet says it
+	}
+	var all strings.Builder
+	for _, statement := range file.Decls[0].(*ast.FuncDecl).Body.List {
+		for _, name := range declared(statement) {
+			if name.Name != "_" {
+				fmt.Fprintf(&all, "_ = %s\n", name.Name)
 			}
-		})
+		}
+	}
+	return all.String()
+}
+
+// declared returns the variables that a statement declares.
+func declared(statement ast.Stmt) []*ast.Ident {
+	var names []*ast.Ident
+	switch s := statement.(type) {
+	case *ast.AssignStmt:
+		if s.Tok == token.DEFINE {
+			for _, left := range s.Lhs {
+				names = append(names, left.(*ast.Ident))
+			}
+		}
+	case *ast.DeclStmt:
+		for _, spec := range s.Decl.(*ast.GenDecl).Specs {
+			if variables, ok := spec.(*ast.ValueSpec); ok {
+				names = append(names, variables.Names...)
+			}
+		}
+	}
+	return names
+}
+
+func write(t *testing.T, name, text string) {
+	t.Helper()
+	if err := os.MkdirAll(filepath.Dir(name), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(name, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -1,28 +1,13 @@
 // Courier's official Node client, for interop_test.go to drive.
 //
-// Each line of the input is a call, such as ["profiles.retrieve", "user-1"]. The
-// output for it is a line with {"result": …} or {"error": …} from the client, and
-// in "sent" the requests that it made, retries included.
-//
-// The client takes URL and key from COURIER_BASE_URL and COURIER_API_KEY.
+// Each line of the input is a call, such as ["profiles.retrieve", "user-1"]. The output for
+// it is a line with {"result": …} or {"error": …}. The client takes URL and key from
+// COURIER_BASE_URL and COURIER_API_KEY.
 
 import { createInterface } from 'node:readline';
 import Courier from '@trycourier/courier';
 
-let sent;
-
-const client = new Courier({
-  logLevel: 'off', // it logs to the standard output
-  fetch: (url, init) => {
-    sent.push({
-      method: init.method,
-      path: url.slice(client.baseURL.length),
-      headers: Object.fromEntries(new Headers(init.headers)),
-      body: init.body,
-    });
-    return fetch(url, init);
-  },
-});
+const client = new Courier({ logLevel: 'off' }); // it logs to the standard output
 
 function call(operation, ...args) {
   const names = operation.split('.');
@@ -32,17 +17,16 @@ function call(operation, ...args) {
 }
 
 for await (const line of createInterface({ input: process.stdin })) {
-  sent = [];
-  const answer = { sent };
+  const outcome = {};
   try {
-    answer.result = await call(...JSON.parse(line));
+    outcome.result = await call(...JSON.parse(line));
   } catch (error) {
-    answer.error = {
+    outcome.error = {
       class: error.constructor.name,
       status: error.status,
-      message: error.message,
-      body: error.error,
+      type: error.error?.type,
+      message: error.error?.message,
     };
   }
-  console.log(JSON.stringify(answer));
+  console.log(JSON.stringify(outcome));
 }

@@ -20,32 +20,43 @@ const (
 
 var errNoResponse = errors.New("the http.RoundTripper returned neither a response nor an error")
 
-// attempt sends the request once and reads the whole response. Only ctx itself, and not
-// the timeout of the attempt, ends the call.
-func (t *Transport) attempt(ctx context.Context, r *Request) Attempt {
-	a := Attempt{Started: time.Now()}
+// attempt sends the request once and reads the whole response.
+func (t *Transport) attempt(ctx context.Context, r *Request) Exchange {
+	started := time.Now()
 	attemptCtx := ctx
 	if t.Timeout > 0 {
 		var cancel context.CancelFunc
 		attemptCtx, cancel = context.WithTimeout(ctx, t.Timeout)
 		defer cancel()
 	}
-	if !r.Reused {
-		a.Response = t.send(ctx, newRequest(attemptCtx, r))
-		return a
-	}
-	var reused atomic.Bool // a RoundTripper may get a connection after it returned
-	attemptCtx = httptrace.WithClientTrace(attemptCtx, &httptrace.ClientTrace{
-		GotConn: func(info httptrace.GotConnInfo) { reused.Store(info.Reused) },
-	})
-	a.Response = t.send(ctx, newRequest(attemptCtx, r))
-	a.Reused = reused.Load()
-	return a
+	var conn connTrace
+	attemptCtx = httptrace.WithClientTrace(attemptCtx, conn.hooks())
+	x := t.exchange(ctx, newHTTPRequest(attemptCtx, r))
+	x.Started, x.Duration = started, time.Since(started)
+	x.Reused = conn.reused.Load()
+	x.NoConnection = x.Err != nil && conn.asked.Load() && !conn.got.Load()
+	return x
 }
 
-// newRequest returns a request that shares nothing with those of other attempts,
+// connTrace is what httptrace reports about the connection of an attempt. Its values are
+// atomic because a RoundTripper may still get a connection after it has returned.
+type connTrace struct {
+	asked, got, reused atomic.Bool
+}
+
+func (c *connTrace) hooks() *httptrace.ClientTrace {
+	return &httptrace.ClientTrace{
+		GetConn: func(string) { c.asked.Store(true) },
+		GotConn: func(info httptrace.GotConnInfo) {
+			c.got.Store(true)
+			c.reused.Store(info.Reused)
+		},
+	}
+}
+
+// newHTTPRequest returns a request that shares nothing with those of other attempts,
 // because a RoundTripper may edit it in place.
-func newRequest(ctx context.Context, r *Request) *http.Request {
+func newHTTPRequest(ctx context.Context, r *Request) *http.Request {
 	u := *r.URL
 	req := (&http.Request{
 		Method: r.Method, URL: &u, Host: u.Host, Header: r.Header.Clone(),
@@ -55,19 +66,18 @@ func newRequest(ctx context.Context, r *Request) *http.Request {
 		body := r.Body
 		req.ContentLength = int64(len(body))
 		// net/http knows this type, and writes it together with the headers.
-		req.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(body)), nil }
+		req.GetBody = func() (io.ReadCloser, error) {
+			return io.NopCloser(bytes.NewReader(body)), nil
+		}
 		req.Body, _ = req.GetBody()
 	}
 	return req
 }
 
-// send returns the response, or why there is no complete one.
-func (t *Transport) send(ctx context.Context, req *http.Request) Response {
-	base := t.Base
-	if base == nil {
-		base = http.DefaultTransport
-	}
-	resp, err := base.RoundTrip(req)
+// exchange returns the response, or why there is no complete one. Only ctx, and not the
+// timeout of the attempt in req, ends the call.
+func (t *Transport) exchange(ctx context.Context, req *http.Request) Exchange {
+	resp, err := t.roundTripper().RoundTrip(req)
 	if resp != nil && resp.Body != nil {
 		defer resp.Body.Close()
 	}
@@ -75,28 +85,42 @@ func (t *Transport) send(ctx context.Context, req *http.Request) Response {
 		err = errNoResponse
 	}
 	if err != nil {
-		return Response{Err: failure(ctx, err)}
+		return Exchange{Err: reason(ctx, err)}
 	}
 	success, limit := resp.StatusCode/100 == 2, MaxError
 	if success {
 		limit = MaxSuccess
 	}
-	body, err := read(resp, limit)
+	body, err := readBody(resp, limit)
 	if err != nil && success {
-		return Response{Err: failure(ctx, err)}
+		return Exchange{Err: reason(ctx, err)}
 	}
-	r := Response{Status: resp.StatusCode, Header: resp.Header, Body: body[:min(len(body), limit)], TooLong: len(body) > limit}
-	if err != nil { // the status says enough
-		r.Ended = ctx.Err()
+	x := Exchange{
+		Status:  resp.StatusCode,
+		Header:  resp.Header,
+		Body:    body[:min(len(body), limit)],
+		TooLong: len(body) > limit,
 	}
-	if r.Status == http.StatusTooManyRequests || r.Status == http.StatusServiceUnavailable {
-		r.RetryAfter = RetryAfter(r.Header, time.Now())
+	if err != nil { // of an error, whose status says enough
+		x.Ended = ctx.Err()
 	}
-	return r
+	if x.Status == http.StatusTooManyRequests || x.Status == http.StatusServiceUnavailable {
+		x.RetryAfter = RetryAfter(x.Header, time.Now())
+	}
+	return x
 }
 
-// read returns the body, or its first limit+1 bytes.
-func read(resp *http.Response, limit int) ([]byte, error) {
+func (t *Transport) roundTripper() http.RoundTripper {
+	if t.Base != nil {
+		if base := t.Base(); base != nil {
+			return base
+		}
+	}
+	return http.DefaultTransport
+}
+
+// readBody returns the body, or its first limit+1 bytes.
+func readBody(resp *http.Response, limit int) ([]byte, error) {
 	// The body of a 101 is the connection itself, which may never end.
 	if resp.Body == nil || resp.StatusCode == http.StatusSwitchingProtocols {
 		return nil, nil
@@ -104,14 +128,15 @@ func read(resp *http.Response, limit int) ([]byte, error) {
 	return io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
 }
 
-// failure returns why an attempt failed: the context's error rather than its cause,
+// reason returns why an attempt failed: the context's error rather than its cause,
 // which net/http returns, and for an HTTP server behind an https URL the error that
 // http.Client returns.
-func failure(ctx context.Context, err error) error {
+func reason(ctx context.Context, err error) error {
 	if ended := ctx.Err(); ended != nil {
 		return ended
 	}
-	if record, ok := errors.AsType[tls.RecordHeaderError](err); ok && string(record.RecordHeader[:]) == "HTTP/" {
+	record, ok := errors.AsType[tls.RecordHeaderError](err)
+	if ok && string(record.RecordHeader[:]) == "HTTP/" {
 		return http.ErrSchemeMismatch
 	}
 	return err

@@ -1,19 +1,19 @@
 package transport_test
 
 import (
-	"bufio"
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/jarcoal/httpmock"
 
 	"github.com/courier-profiles/courier-go/internal/transport"
@@ -22,49 +22,68 @@ import (
 // TestTimeout: a timeout ends the attempt, and not the call.
 func TestTimeout(t *testing.T) {
 	t.Parallel()
-	for _, tt := range []struct {
-		name    string
-		step    step
-		timeout time.Duration
-		took    time.Duration
-		err     error
-	}{
-		{"header", hang, 2 * time.Second, 2 * time.Second, context.DeadlineExceeded},
-		{"body", respondWith(200, hanging), 2 * time.Second, 2 * time.Second, context.DeadlineExceeded},
-		{"slow, no timeout", slow(time.Hour, respond(200)), 0, time.Hour, nil},
+	const timeout = 2 * second
+	for name, responder := range map[string]httpmock.Responder{
+		"header": hang,
+		"body":   hangInBody(200),
 	} {
-		t.Run(tt.name, func(t *testing.T) {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				f := script(tt.step, respond(200))
-				tr := newTransport(f)
-				tr.Timeout, tr.MinWait, tr.MaxWait = tt.timeout, 0, 0
+				config := newConfig(newFake(responder, respond(200)))
+				config.Timeout = timeout
 				r := newRequest(t, baseURL)
 				attempts := observe(r)
 				start := time.Now()
-				resp := tr.Do(t.Context(), r)
-				wantElapsed(t, start, tt.took)
-				if resp.Status != 200 || resp.Ended != nil {
-					t.Errorf("%+v", resp)
+				last := transport.New(config).Do(t.Context(), r)
+				wantElapsed(t, start, timeout)
+				wantSuccess(t, last)
+				wantAttempts(t, last, 2)
+				if first := (*attempts)[0]; first.Err != context.DeadlineExceeded {
+					t.Errorf("the first attempt has the error %v", first.Err)
 				}
-				if first := (*attempts)[0]; !errors.Is(first.Err, tt.err) || first.Ended != nil {
-					t.Errorf("the first attempt is %+v, want the error %v", first, tt.err)
-				}
-				f.wantAllClosed(t)
 			})
 		})
 	}
-	t.Run("body of an error", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			tr := newTransport(script(respondWith(404, hanging)))
-			resp := tr.Do(t.Context(), newRequest(t, baseURL))
-			if resp.Status != 404 || string(resp.Body) != `{"status"` || resp.Ended != nil || resp.Attempts != 1 {
-				t.Errorf("%+v", resp)
-			}
-		})
+}
+
+func TestNoTimeout(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		config := newConfig(newFake(respond(200).Delay(24 * time.Hour)))
+		config.Timeout = 0
+		last := transport.New(config).Do(t.Context(), newRequest(t, baseURL))
+		wantSuccess(t, last)
+		wantAttempts(t, last, 1)
 	})
 }
 
-// TestBodyLimit is how much of a body is kept.
+// TestTimeoutOnNetwork: an attempt that times out before it has a connection was not sent,
+// and is retried even if it must not be sent twice.
+func TestTimeoutOnNetwork(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range protocols {
+		for phase, want := range map[string]int{"dial": 2, "header": 1, "body": 1} {
+			t.Run(protocol+", "+phase, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					n := hangingServer(t, protocol, phase)
+					r := newRequest(t, n.url)
+					r.Policy = transport.NotIdempotent
+					config := newConfig(n.pool)
+					config.MaxRetries = 1
+					last := transport.New(config).Do(t.Context(), r)
+					wantAttempts(t, last, want)
+					if !errors.Is(last.Err, context.DeadlineExceeded) {
+						t.Errorf("got error %v, want the end of the attempt's time", last.Err)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestBodyLimit is about how much of a body is kept.
 func TestBodyLimit(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -72,285 +91,375 @@ func TestBodyLimit(t *testing.T) {
 		tooLong              bool
 	}{
 		{200, 0, 0, false},
-		{200, transport.MaxSuccess, transport.MaxSuccess, false},
-		{200, transport.MaxSuccess + 1, transport.MaxSuccess, true},
-		{404, transport.MaxError, transport.MaxError, false},
-		{404, transport.MaxError + 1, transport.MaxError, true},
-		{302, 9 << 20, transport.MaxError, true},
+		{200, 8 << 20, 8 << 20, false},
+		{200, 8<<20 + 1, 8 << 20, true},
+		{404, 1 << 20, 1 << 20, false},
+		{404, 1<<20 + 1, 1 << 20, true},
+		{302, 1<<20 + 1, 1 << 20, true},
 	} {
-		f := script(respondWith(tt.status, func(*http.Request) io.Reader { return strings.NewReader(strings.Repeat("x", tt.length)) }))
-		resp := newTransport(f).Do(t.Context(), newRequest(t, baseURL))
-		if resp.Status != tt.status || len(resp.Body) != tt.kept || resp.TooLong != tt.tooLong || resp.Err != nil {
-			t.Errorf("%d with %d bytes: status %d, %d bytes, too long: %t, error %v", tt.status, tt.length, resp.Status, len(resp.Body), resp.TooLong, resp.Err)
+		body := strings.NewReader(strings.Repeat("x", tt.length))
+		f := newFake(respondWith(tt.status, body))
+		last := newTransport(f).Do(t.Context(), newRequest(t, baseURL))
+		if last.Status != tt.status {
+			t.Errorf("got status %d, error %v, want %d", last.Status, last.Err, tt.status)
 		}
-		f.wantAllClosed(t)
+		if len(last.Body) != tt.kept {
+			t.Errorf("%d: kept %d of %d bytes, want %d",
+				tt.status, len(last.Body), tt.length, tt.kept)
+		}
+		if last.TooLong != tt.tooLong {
+			t.Errorf("%d: too long is %t for %d bytes", tt.status, last.TooLong, tt.length)
+		}
 	}
 }
 
-// TestBrokenBody: without its body a success is none, and an error is still one.
-func TestBrokenBody(t *testing.T) {
+// TestBodyCutOff: without its body a success is none. The status of an error says enough.
+func TestBodyCutOff(t *testing.T) {
 	t.Parallel()
-	for status, attempts := range map[int]int{200: 4, 204: 4, 301: 1, 404: 1, 503: 4} {
-		f := script(respondWith(status, cutOff(io.ErrUnexpectedEOF)))
-		tr := newTransport(f)
-		tr.MinWait, tr.MaxWait = 0, 0
-		resp := tr.Do(t.Context(), newRequest(t, baseURL))
-		if success := status < 300; success != (resp.Err == io.ErrUnexpectedEOF) || success == (resp.Status == status) || success == (resp.Header != nil) {
-			t.Errorf("%d: %+v", status, resp)
-		}
-		if resp.Attempts != attempts {
-			t.Errorf("%d: %d attempts, want %d", status, resp.Attempts, attempts)
-		}
-		f.wantAllClosed(t)
+	for status, want := range map[int]transport.Exchange{
+		200: {Err: errCutOff, Number: 4},
+		204: {Err: errCutOff, Number: 4},
+		301: {Status: 301, Body: []byte(bodyStart), Number: 1},
+		404: {Status: 404, Body: []byte(bodyStart), Number: 1},
+		503: {Status: 503, Body: []byte(bodyStart), Number: 4},
+	} {
+		last := newTransport(newFake(cutOff(status))).Do(t.Context(), newRequest(t, baseURL))
+		wantExchange(t, last, want)
 	}
 }
 
-// TestOddRoundTrippers: what a caller's RoundTripper may return.
-func TestOddRoundTrippers(t *testing.T) {
+// TestErrorBodyTimesOut: what has arrived of it is kept.
+func TestErrorBodyTimesOut(t *testing.T) {
 	t.Parallel()
-	both := func(req *http.Request) (*http.Response, error) {
-		resp, _ := respond(200)(req)
-		return resp, errBroken
-	}
+	synctest.Test(t, func(t *testing.T) {
+		last := newTransport(newFake(hangInBody(404))).Do(t.Context(), newRequest(t, baseURL))
+		want := transport.Exchange{Status: 404, Body: []byte(bodyStart), Number: 1}
+		wantExchange(t, last, want)
+	})
+}
+
+// closeCounter is a body that counts how often it is closed.
+type closeCounter struct {
+	io.Reader
+	closed int
+}
+
+func (c *closeCounter) Close() error {
+	c.closed++
+	return nil
+}
+
+// TestBodyIsClosed: whatever came of the response, its connection is free again.
+func TestBodyIsClosed(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		name   string
-		step   step
 		status int
-		err    string
+		body   io.Reader
+		err    error // of the RoundTripper
 	}{
-		{"nothing", func(*http.Request) (*http.Response, error) { return nil, nil }, 0, "the http.RoundTripper returned neither a response nor an error"},
-		{"both", both, 0, errBroken.Error()},
-		{"no body", func(*http.Request) (*http.Response, error) { return &http.Response{StatusCode: 204}, nil }, 204, ""},
-		{"no header", func(*http.Request) (*http.Response, error) {
-			return &http.Response{StatusCode: 429, Body: http.NoBody}, nil
-		}, 429, ""},
-		{"not found by httpmock", httpmock.NewMockTransport().RoundTrip, 0, "no responder found"},
+		{"success", 200, strings.NewReader(success), nil},
+		{"error", 404, strings.NewReader(success), nil},
+		{"no content", 204, http.NoBody, nil},
+		{"too long", 404, strings.NewReader(strings.Repeat("x", 2<<20)), nil},
+		{"cut off", 200, cutBody(func([]byte) (int, error) { return 0, errBroken }), nil},
+		{"switching protocols", 101, strings.NewReader(success), nil},
+		{"response and error", 200, strings.NewReader(success), errBroken},
+		{"panic", 200, cutBody(func([]byte) (int, error) { panic("a body panics") }), nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			f := script(tt.step)
-			tr := newTransport(f)
-			tr.MaxRetries = 0
-			resp := tr.Do(t.Context(), newRequest(t, baseURL))
-			if resp.Status != tt.status || (resp.Err == nil) != (tt.err == "") || resp.Err != nil && !strings.Contains(resp.Err.Error(), tt.err) {
-				t.Errorf("%+v, want status %d, error %q", resp, tt.status, tt.err)
+			t.Parallel()
+			body := &closeCounter{Reader: tt.body}
+			config := newConfig(roundTripper(func(*http.Request) (*http.Response, error) {
+				return &http.Response{StatusCode: tt.status, Body: body}, tt.err
+			}))
+			config.MaxRetries = 0
+			func() {
+				defer func() { _ = recover() }()
+				transport.New(config).Do(t.Context(), newRequest(t, baseURL))
+			}()
+			if body.closed != 1 {
+				t.Errorf("the body was closed %d times, want 1", body.closed)
 			}
-			f.wantAllClosed(t)
 		})
 	}
 }
 
-// TestNilBase: it is http.DefaultTransport at the time of the call.
-func TestNilBase(t *testing.T) {
-	tr := newTransport(nil)
-	httpmock.Activate(t)
-	httpmock.RegisterResponder(http.MethodPost, baseURL+"/profiles/user-1", httpmock.NewStringResponder(200, bodyText))
-	if resp := tr.Do(t.Context(), newRequest(t, baseURL)); resp.Status != 200 || string(resp.Body) != bodyText {
-		t.Errorf("%+v", resp)
-	}
-	if n := httpmock.GetTotalCallCount(); n != 1 {
-		t.Errorf("httpmock saw %d calls", n)
-	}
-}
-
-// rawResponse reads a request and sends text.
-func rawResponse(text string) func(net.Conn) {
-	return func(c net.Conn) {
-		if req, err := http.ReadRequest(bufio.NewReader(c)); err == nil {
-			_, _ = io.Copy(io.Discard, req.Body)
-			_, _ = io.WriteString(c, text)
-		}
-	}
-}
-
-// TestRedirect: it is a response like any other, wherever it points to.
-func TestRedirect(t *testing.T) {
-	t.Parallel()
-	for _, status := range []int{301, 302, 303, 307, 308} {
-		for _, location := range []string{"", "/elsewhere", "https://courier.test/", "//", "http://[::1", "%zz", ":", "mailto:a@b.test"} {
-			for _, p := range policies {
-				synctest.Test(t, func(t *testing.T) {
-					n := serve(t, plain, func(w http.ResponseWriter, _ *http.Request) {
-						w.Header().Set("Location", location)
-						w.WriteHeader(status)
-						_, _ = io.WriteString(w, bodyText)
-					})
-					r := newRequest(t, n.url)
-					r.Policy = p.policy
-					resp := newTransport(newPool(t, n)).Do(t.Context(), r)
-					if resp.Status != status || resp.Header.Get("Location") != location || string(resp.Body) != bodyText || resp.Attempts != 1 || n.served.Load() != 1 {
-						t.Errorf("%d to %q: %d requests, %+v", status, location, n.served.Load(), resp)
-					}
-				})
-			}
-		}
-	}
-}
-
-// TestSwitchingProtocols: the connection of a 101 is not read, or the call would hang.
+// TestSwitchingProtocols: the body of a 101 is the connection. Reading it would hang.
 func TestSwitchingProtocols(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		n := serveRaw(func(c net.Conn) {
-			rawResponse("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n")(c)
-			_, _ = io.Copy(io.Discard, c)
+		const response = "HTTP/1.1 101 Switching Protocols\r\n" +
+			"Connection: Upgrade\r\nUpgrade: x\r\n\r\n"
+		n := newNetwork(t, "http://courier.test/base", func(conn net.Conn) {
+			respondRaw(conn, response)
+			hold(conn)
 		})
 		start := time.Now()
-		resp := newTransport(newPool(t, n)).Do(t.Context(), newRequest(t, n.url))
+		last := newTransport(n.pool).Do(t.Context(), newRequest(t, n.url))
 		wantElapsed(t, start, 0)
-		if resp.Status != 101 || resp.Attempts != 1 {
-			t.Errorf("%+v", resp)
-		}
-		synctest.Wait()
-		if open := n.openConns(); open != 0 {
-			t.Errorf("%d connections are open", open)
+		wantAttempts(t, last, 1)
+		if last.Status != http.StatusSwitchingProtocols {
+			t.Errorf("got status %d, error %v, want a 101", last.Status, last.Err)
 		}
 	})
 }
 
-// TestBrokenResponse: the cause of what net/http cannot read is in the error's text.
-func TestBrokenResponse(t *testing.T) {
+// TestOddRoundTrippers is about what a caller's http.RoundTripper may return.
+func TestOddRoundTrippers(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name, text, want string
-	}{
-		{"no response", "", "EOF"},
-		{"header cut off", "HTTP/1.1 200 OK\r\nDate: now\r\n", "unexpected EOF"},
-		{"body cut off", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{", "unexpected EOF"},
-		{"chunk cut off", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n99\r\n{", "unexpected EOF"},
-		{"last chunk missing", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n", "unexpected EOF"},
-		{"bad chunk", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxyz\r\n{}\r\n", "invalid byte in chunk length"},
-		{"broken gzip", "HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 20\r\n\r\n{\"status\":\"SUCCESS\"}", "gzip: invalid header"},
-		{"oversized header", "HTTP/1.1 200 OK\r\nX-Large: " + strings.Repeat("x", 64<<10) + "\r\n\r\n", "server response headers exceeded"},
-		{"not HTTP", "SSH-2.0-OpenSSH_9.9\r\n", "malformed HTTP response"},
-	} {
-		for _, p := range policies {
-			t.Run(tt.name+", "+p.name, func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					n := serveRaw(rawResponse(tt.text))
-					n.base.MaxResponseHeaderBytes = 4 << 10
-					r := newRequest(t, n.url)
-					r.Policy = p.policy
-					resp := newTransport(newPool(t, n)).Do(t.Context(), r)
-					if resp.Err == nil || !strings.Contains(resp.Err.Error(), tt.want) {
-						t.Errorf("error %v, want one with %q", resp.Err, tt.want)
-					}
-					want := 4
-					if p.policy == transport.NotIdempotent {
-						want = 1
-					}
-					if resp.Attempts != want || resp.Status != 0 {
-						t.Errorf("status %d after %d attempts, want %d", resp.Status, resp.Attempts, want)
-					}
-				})
-			})
-		}
-	}
-}
-
-// TestContextEndsOnNetwork ends the context after 500 ms, in every phase of an attempt
-// through net/http, which reports the cause of a context.
-func TestContextEndsOnNetwork(t *testing.T) {
-	t.Parallel()
-	phases := []struct {
 		name string
-		run  func(t *testing.T, protocol int) *network
+		resp *http.Response
+		err  error
+		want transport.Exchange
 	}{
-		{"dial", func(t *testing.T, protocol int) *network {
-			n := serve(t, protocol, ok)
-			n.onDial = func(ctx context.Context, _ int64) error { return hangingDial(ctx) }
-			return n
-		}},
-		{"TLS handshake", func(*testing.T, int) *network {
-			n := serveRaw(func(c net.Conn) { _, _ = io.Copy(io.Discard, c) })
-			n.url = strings.Replace(n.url, "http:", "https:", 1)
-			return n
-		}},
-		{"waiting for the header", func(t *testing.T, protocol int) *network { return serve(t, protocol, until) }},
-		{"reading the body", func(t *testing.T, protocol int) *network {
-			return serve(t, protocol, func(w http.ResponseWriter, r *http.Request) {
-				_, _ = io.WriteString(w, `{"status"`)
-				_ = http.NewResponseController(w).Flush()
-				until(w, r)
-			})
-		}},
-	}
-	for _, end := range ends {
-		for _, phase := range phases {
-			for name, protocol := range map[string]int{"plain": plain, "HTTP/1.1": http1, "HTTP/2": http2} {
-				t.Run(fmt.Sprint(end.name, ", ", phase.name, ", ", name), func(t *testing.T) {
-					synctest.Test(t, func(t *testing.T) {
-						n := phase.run(t, protocol)
-						tr := newTransport(newPool(t, n))
-						start := time.Now()
-						resp := tr.Do(end.with(t.Context(), 500*time.Millisecond), newRequest(t, n.url))
-						wantElapsed(t, start, 500*time.Millisecond)
-						wantOnly(t, resp, end.err)
-						if resp.Err != end.err || resp.Attempts != 1 {
-							t.Errorf("%+v", resp)
-						}
-						time.Sleep(20 * time.Second) // for the dial that hangs
-					})
-				})
-			}
-		}
+		{"no body", &http.Response{StatusCode: 204}, nil, transport.Exchange{Status: 204}},
+		{"no header", &http.Response{StatusCode: 404}, nil, transport.Exchange{Status: 404}},
+		{"response and error", &http.Response{StatusCode: 200}, errBroken,
+			transport.Exchange{Err: errBroken}},
+	} {
+		base := roundTripper(func(*http.Request) (*http.Response, error) {
+			return tt.resp, tt.err
+		})
+		config := newConfig(base)
+		config.MaxRetries = 0
+		tt.want.Number = 1
+		wantExchange(t, transport.New(config).Do(t.Context(), newRequest(t, baseURL)), tt.want)
 	}
 }
 
+// TestRoundTripperReturnsNothing: the error says whose mistake it is.
+func TestRoundTripperReturnsNothing(t *testing.T) {
+	t.Parallel()
+	base := roundTripper(func(*http.Request) (*http.Response, error) { return nil, nil })
+	last := newTransport(base).Do(t.Context(), newRequest(t, baseURL))
+	wantRetried(t, "nothing", last, true)
+	const want = "the http.RoundTripper returned neither a response nor an error"
+	if last.Err == nil || last.Err.Error() != want {
+		t.Errorf("got error %v, want %q", last.Err, want)
+	}
+}
+
+// TestEmptyBody: a request without a body says so.
+func TestEmptyBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServer(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+			if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
+				t.Errorf("got content length %d, transfer encoding %v",
+					r.ContentLength, r.TransferEncoding)
+			}
+			succeed(w, r)
+		})
+		r := newRequest(t, n.url)
+		r.Body = nil
+		wantSuccess(t, newTransport(n.pool).Do(t.Context(), r))
+	})
+}
+
+// TestReused tells a new connection from an open one, and leaves the caller's own trace
+// alone.
 func TestReused(t *testing.T) {
 	t.Parallel()
-	for name, protocol := range map[string]int{"plain": plain, "HTTP/1.1": http1, "HTTP/2": http2} {
-		t.Run(name, func(t *testing.T) {
+	for _, protocol := range protocols {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
 			synctest.Test(t, func(t *testing.T) {
-				n := serve(t, protocol, ok)
-				tr := newTransport(newPool(t, n))
-				own := 0
-				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { own++ }})
-				for i, want := range []bool{false, true, true, false} {
-					r := newRequest(t, n.url)
-					r.Reused = i < 3
-					attempts := observe(r)
-					tr.Do(ctx, r)
-					if got := (*attempts)[0].Reused; got != want {
-						t.Errorf("call %d: reused is %t", i+1, got)
-					}
+				n := newServer(t, protocol, succeed)
+				tr := newTransport(n.pool)
+				var got, traced []bool
+				ctx := httptrace.WithClientTrace(t.Context(), &httptrace.ClientTrace{
+					GotConn: func(info httptrace.GotConnInfo) {
+						traced = append(traced, info.Reused)
+					},
+				})
+				for range 3 {
+					got = append(got, tr.Do(ctx, newRequest(t, n.url)).Reused)
 				}
-				if own != 4 {
-					t.Errorf("the caller's own trace was called %d times, want 4", own)
+				want := []bool{false, true, true}
+				if diff := cmp.Diff(want, got); diff != "" {
+					t.Errorf("reused (-want +got):\n%s", diff)
+				}
+				if diff := cmp.Diff(want, traced); diff != "" {
+					t.Errorf("reused, by the caller's trace (-want +got):\n%s", diff)
 				}
 			})
 		})
 	}
-	// A RoundTripper that hedges may get a connection when the call is over.
+}
+
+// TestSentOnReusedConnection: an open connection breaks, which the client finds out when it
+// has sent a request. It does not know whether the request arrived.
+func TestSentOnReusedConnection(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range protocols {
+		for name, policy := range policies {
+			t.Run(protocol+", "+name, func(t *testing.T) {
+				t.Parallel()
+				synctest.Test(t, func(t *testing.T) {
+					var served atomic.Int64
+					n := newServer(t, protocol, func(w http.ResponseWriter, r *http.Request) {
+						if served.Add(1) == 2 {
+							panic(http.ErrAbortHandler)
+						}
+						succeed(w, r)
+					})
+					tr := newTransport(n.pool)
+					wantSuccess(t, tr.Do(t.Context(), newRequest(t, n.url)))
+					r := newRequest(t, n.url)
+					r.Policy = policy
+					attempts := observe(r)
+					tr.Do(t.Context(), r)
+					first := (*attempts)[0]
+					if first.Err == nil {
+						t.Fatal("the first attempt has no error")
+					}
+					if !first.Reused {
+						t.Error("the open connection is not reported as reused")
+					}
+					if first.NoConnection {
+						t.Error("NoConnection is true, although there was one")
+					}
+					if want := policy != transport.NotIdempotent; first.Retry != want {
+						t.Errorf("retried: %t, want %t", first.Retry, want)
+					}
+				})
+			})
+		}
+	}
+}
+
+// TestStaleConnection: if an open HTTP/1.1 connection does not take the request, net/http
+// itself sends it on a new one, within the attempt.
+func TestStaleConnection(t *testing.T) {
+	t.Parallel()
+	for _, protocol := range []string{plainHTTP, http1} {
+		t.Run(protocol, func(t *testing.T) {
+			t.Parallel()
+			synctest.Test(t, func(t *testing.T) {
+				n := newServer(t, protocol, succeed)
+				tr := newTransport(n.pool)
+				wantSuccess(t, tr.Do(t.Context(), newRequest(t, n.url)))
+				n.each(func(c *clientConn) { c.broken.Store(true) })
+				r := newRequest(t, n.url)
+				r.Policy = transport.NotIdempotent
+				last := tr.Do(t.Context(), r)
+				wantSuccess(t, last)
+				wantAttempts(t, last, 1)
+				wantDials(t, n, 2)
+				if last.Reused {
+					t.Error("the connection that responded was new, and is reported as reused")
+				}
+			})
+		})
+	}
+}
+
+// TestResentByNetHTTP: once an attempt had a connection, NoConnection is false, even if
+// net/http itself resends the request and then gets none.
+func TestResentByNetHTTP(t *testing.T) {
+	t.Parallel()
+	t.Run("HTTP/1.1", func(t *testing.T) {
+		t.Parallel()
+		synctest.Test(t, func(t *testing.T) {
+			n := newServer(t, plainHTTP, succeed)
+			n.onDial = func(_ context.Context, number int64) error {
+				if number > 1 {
+					return errBroken
+				}
+				return nil
+			}
+			tr := newTransport(n.pool)
+			wantSuccess(t, tr.Do(t.Context(), newRequest(t, n.url)))
+			n.each(func(c *clientConn) { c.broken.Store(true) })
+			r := newRequest(t, n.url)
+			r.Policy = transport.NotIdempotent
+			wantNotSentAgain(t, tr.Do(t.Context(), r))
+			wantDials(t, n, 2)
+		})
+	})
+	t.Run("HTTP/2", func(t *testing.T) {
+		t.Parallel()
+		pool := transport.NewPool()
+		pool.Proxy = nil
+		defer pool.CloseIdleConnections()
+		var dials atomic.Int64
+		dial := pool.DialContext
+		pool.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			if dials.Add(1) > 1 {
+				return nil, errBroken
+			}
+			return dial(ctx, network, addr)
+		}
+		r := newRequest(t, listenHTTP2(t, pool, func(conn net.Conn, _ uint32) bool {
+			const lastStream = "\x00\x00\x00\x00"
+			writeFrame(conn, frameGoAway, 0, 0, lastStream+noError)
+			return true
+		}))
+		r.Policy = transport.NotIdempotent
+		wantNotSentAgain(t, newTransport(pool).Do(t.Context(), r))
+		if got := dials.Load(); got != 2 {
+			t.Errorf("dialed %d times, want 2", got)
+		}
+	})
+}
+
+// wantNotSentAgain fails unless the call failed with errBroken, and may have been sent.
+func wantNotSentAgain(t *testing.T, last transport.Exchange) {
+	t.Helper()
+	wantAttempts(t, last, 1)
+	if !errors.Is(last.Err, errBroken) {
+		t.Errorf("got status %d, error %v, want %v", last.Status, last.Err, errBroken)
+	}
+	if last.NoConnection {
+		t.Error("NoConnection is true, although there was one")
+	}
+}
+
+// TestRefusedStream: an HTTP/2 server refuses a stream, and net/http itself sends the
+// request again, within the attempt.
+func TestRefusedStream(t *testing.T) {
+	t.Parallel()
+	pool := transport.NewPool()
+	pool.Proxy = nil
+	defer pool.CloseIdleConnections()
+	r := newRequest(t, listenHTTP2(t, pool, func(conn net.Conn, stream uint32) bool {
+		if stream == 1 {
+			writeFrame(conn, frameRSTStream, 0, stream, refusedStream)
+		} else {
+			writeFrame(conn, frameHeaders, flagEndStreamAndEndHeaders, stream, status200)
+		}
+		return true
+	}))
+	r.Policy = transport.NotIdempotent
+	last := newTransport(pool).Do(t.Context(), r)
+	wantSuccess(t, last)
+	wantAttempts(t, last, 1)
+}
+
+// TestLateConnection: a RoundTripper may get a connection after it has returned, as one that
+// hedges does. The race detector watches this.
+func TestLateConnection(t *testing.T) {
+	t.Parallel()
 	late := make(chan struct{})
-	r := newRequest(t, baseURL)
-	r.Reused = true
-	newTransport(step(func(req *http.Request) (*http.Response, error) {
+	base := roundTripper(func(req *http.Request) (*http.Response, error) {
 		trace := httptrace.ContextClientTrace(req.Context())
 		go func() {
 			trace.GotConn(httptrace.GotConnInfo{Reused: true})
 			close(late)
 		}()
 		return respond(200)(req)
-	})).Do(t.Context(), r)
+	})
+	wantSuccess(t, newTransport(base).Do(t.Context(), newRequest(t, baseURL)))
 	<-late
 }
 
-// TestEmptyBody: a request without a body says so.
-func TestEmptyBody(t *testing.T) {
+// TestNoTrace: of a RoundTripper that does not trace, nobody knows whether it got a
+// connection.
+func TestNoTrace(t *testing.T) {
 	t.Parallel()
-	for _, body := range [][]byte{nil, {}} {
-		synctest.Test(t, func(t *testing.T) {
-			n := serve(t, plain, func(w http.ResponseWriter, r *http.Request) {
-				if r.ContentLength != 0 || len(r.TransferEncoding) > 0 {
-					t.Errorf("content length %d, transfer encoding %v", r.ContentLength, r.TransferEncoding)
-				}
-				ok(w, r)
-			})
-			r := newRequest(t, n.url)
-			r.Body = body
-			if resp := newTransport(newPool(t, n)).Do(t.Context(), r); resp.Status != 200 {
-				t.Errorf("%+v", resp)
-			}
-		})
-	}
+	r := newRequest(t, baseURL)
+	r.Policy = transport.NotIdempotent
+	wantNotSentAgain(t, newTransport(newFake(fail(errBroken))).Do(t.Context(), r))
 }

@@ -5,28 +5,28 @@ import "sync"
 // reserve is how many retries a full budget holds.
 const reserve = 500
 
-// Budget keeps retries from multiplying the load of an outage. A retry takes one from
-// it, a call that ends in a response that is not retryable gives one back, and there are
-// no retries while it is empty. The zero Budget is full.
+// Budget is a retry budget: it keeps retries from multiplying the load of an outage. A
+// retry withdraws one, a call that ends in a response that is not retryable deposits
+// one, and there are no retries while it is empty. The zero Budget is full.
 type Budget struct {
-	mu    sync.Mutex
-	spent int
+	mu        sync.Mutex
+	withdrawn int
 }
 
-// Take takes one retry. It returns false if there is none.
-func (b *Budget) Take() bool {
+// Withdraw takes one retry. It returns false if there is none.
+func (b *Budget) Withdraw() bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.spent >= reserve {
+	if b.withdrawn >= reserve {
 		return false
 	}
-	b.spent++
+	b.withdrawn++
 	return true
 }
 
-// Give gives one retry back. A full budget stays full.
-func (b *Budget) Give() {
+// Deposit returns one retry. A full budget stays full.
+func (b *Budget) Deposit() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.spent = max(0, b.spent-1)
+	b.withdrawn = max(0, b.withdrawn-1)
 }

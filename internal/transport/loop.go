@@ -12,16 +12,41 @@ import (
 	"github.com/hashicorp/go-retryablehttp"
 )
 
-// Transport sends requests. It is safe for concurrent use and, apart from Budget,
-// immutable.
-type Transport struct {
-	Base          http.RoundTripper // nil means http.DefaultTransport
-	Timeout       time.Duration     // of one attempt, its response body included; 0 means none
-	MaxRetries    int
-	MinWait       time.Duration
+// Config says how to send requests.
+type Config struct {
+	// Base returns what sends one request. It is called for each attempt. Nil, as the
+	// func or as its result, means http.DefaultTransport.
+	Base          func() http.RoundTripper
+	Timeout       time.Duration // of one attempt, its response body included; 0 means none
+	MaxRetries    int           // after the first attempt
+	MinWait       time.Duration // before a retry; see Jitter
 	MaxWait       time.Duration
 	MaxRetryAfter time.Duration // a response that asks for a longer wait is not retried
-	Budget        *Budget       // a pointer, so that printing a Transport does not read it
+}
+
+// Transport sends requests. It is safe for concurrent use.
+type Transport struct {
+	Config
+	budget  *Budget
+	retrier *retryablehttp.Client
+}
+
+// New returns a transport with a full retry budget.
+func New(config Config) *Transport {
+	t := &Transport{Config: config, budget: new(Budget)}
+	t.retrier = &retryablehttp.Client{
+		HTTPClient:   &http.Client{Transport: attempts{t}},
+		RetryMax:     config.MaxRetries,
+		CheckRetry:   t.checkRetry,
+		Backoff:      t.backoff,
+		ErrorHandler: retryablehttp.PassthroughErrorHandler,
+	}
+	return t
+}
+
+// CloseIdleConnections closes the connections that no request uses.
+func (t *Transport) CloseIdleConnections() {
+	(&http.Client{Transport: t.roundTripper()}).CloseIdleConnections()
 }
 
 // Request is what to send, and how to retry it.
@@ -32,155 +57,142 @@ type Request struct {
 	Body   []byte // nil means none
 	Policy Policy
 
-	// AttemptContext is the context of the attempts. Nil means the context of the
-	// call. If set, it must be a parent of that context. A call whose own context
-	// ends first finishes its attempt and then returns the cause.
-	AttemptContext context.Context
 	// Before, if set, is called before each attempt. It may wait. The attempt is not
 	// made if it returns an error.
 	Before func(context.Context) error
 	// After, if set, is called after each attempt.
-	After func(Attempt)
-	// Reused asks for Attempt.Reused.
-	Reused bool
+	After func(*Exchange)
 }
 
-// Response is the outcome of an attempt and, for the last one, of the call. It has
-// either a Status or an Err, or neither if nothing was sent.
-type Response struct {
+// Exchange is one attempt: what came back, and what follows from it. It has either a
+// Status or an Err, or neither if nothing was sent.
+type Exchange struct {
 	Status     int // 0 if there was no complete response
 	Header     http.Header
 	Body       []byte        // at most MaxSuccess or MaxError bytes
 	TooLong    bool          // the body was longer than that
 	RetryAfter time.Duration // the wait that a 429 or 503 asked for; 0 for none
 	Err        error         // why there was no complete response
-	Ended      error         // what prevented another attempt: the end of the context, or Before
-	Attempts   int           // how many requests were sent
+
+	Number       int // 1 for the first attempt of the call, 0 if nothing was sent
+	Started      time.Time
+	Duration     time.Duration // until the last byte of the response
+	Reused       bool          // whether an open connection was used
+	NoConnection bool          // no connection was obtained, so nothing was sent
+
+	Retryable bool          // the policy would retry it, limits and budget aside
+	Retry     bool          // a next attempt was granted
+	Wait      time.Duration // before the next attempt; 0 if there is none
+	Ended     error         // what prevented the next attempt: the context, or Before
 }
 
-// Attempt is the outcome of one attempt, and what follows it.
-type Attempt struct {
-	Response
-	Started time.Time
-	Wait    time.Duration // before the next attempt; 0 if there is none
-	Retry   bool          // whether there is a next attempt
-	Reused  bool          // whether an open connection was reused
-}
-
-// Do sends the request, and retries it until the outcome is final. It returns the
-// outcome of the last attempt.
-func (t *Transport) Do(ctx context.Context, r *Request) Response {
-	// One variable, so that it takes one heap allocation.
-	var loop struct {
-		retryablehttp.Client
-		http http.Client
-		made http.Response // of an attempt, as go-retryablehttp sees it
-		last Attempt
-	}
-	last := &loop.last
+// Do sends the request, and retries it until the outcome is final. It returns the last
+// attempt; if nothing was sent, its Number is 0, and Ended says why.
+func (t *Transport) Do(ctx context.Context, r *Request) Exchange {
+	s := &state{request: r}
 	defer func() {
-		if last.Retry { // granted, but not made
-			t.Budget.Give()
+		if s.last.Retry { // granted, but not made
+			t.budget.Deposit()
 		}
 	}()
-	loop.made = http.Response{StatusCode: http.StatusOK, Body: http.NoBody}
-	loop.http.Transport = roundTripper(func() (*http.Response, error) {
-		if err := r.ready(ctx); err != nil {
-			last.Ended = err
-			return nil, err
-		}
-		number := last.Attempts + 1
-		last.Retry = false
-		*last = t.attempt(r.attemptContext(ctx), r)
-		last.Attempts = number
-		return &loop.made, nil
-	})
-	loop.HTTPClient = &loop.http
-	loop.RetryMax = t.MaxRetries
-	loop.CheckRetry = func(_ context.Context, _ *http.Response, notSent error) (bool, error) {
-		if notSent != nil {
-			return false, nil
-		}
-		last.Wait, last.Retry = t.next(ctx, r, &last.Response)
-		loop.RetryWaitMin = last.Wait
-		if r.After != nil {
-			r.After(*last)
-		}
-		return last.Retry, nil
-	}
-	loop.Backoff = func(wait, _ time.Duration, _ int, _ *http.Response) time.Duration { return wait }
-	loop.ErrorHandler = retryablehttp.PassthroughErrorHandler
-
 	// For go-retryablehttp and http.Client alone: each attempt makes its own.
-	request := (&http.Request{Method: r.Method, URL: r.URL, Header: http.Header{}}).WithContext(ctx)
-	if _, err := loop.Do(&retryablehttp.Request{Request: request}); err != nil && last.Ended == nil {
-		last.Ended = r.ended(ctx) // in a wait
+	req := &http.Request{Method: r.Method, URL: r.URL, Header: http.Header{}}
+	req = req.WithContext(context.WithValue(ctx, stateKey{}, s))
+	_, err := t.retrier.Do(&retryablehttp.Request{Request: req})
+	if err != nil && s.last.Ended == nil {
+		s.last.Ended = ctx.Err() // in a wait
 	}
-	return last.Response
+	return s.last
 }
 
-// roundTripper makes an attempt each time go-retryablehttp asks for one. The outcome
-// stays outside, so that http.Client follows no redirect and has nothing to drain; an
-// error means that nothing was sent. It has no CloseIdleConnections, because
-// go-retryablehttp would empty the pool after a failed call.
-type roundTripper func() (*http.Response, error)
-
-func (f roundTripper) RoundTrip(*http.Request) (*http.Response, error) { return f() }
-
-// next decides whether there is another attempt, and after which wait. It runs in
-// CheckRetry, because go-retryablehttp's Backoff knows neither the outcome of a failed
-// attempt nor the context's deadline.
-func (t *Transport) next(ctx context.Context, r *Request, last *Response) (wait time.Duration, retry bool) {
-	// A failure that is final only under this policy does not show that the server
-	// is healthy.
-	if last.Err == nil && !Idempotent.Status(last.Status) {
-		t.Budget.Give()
-		return 0, false
-	}
-	if last.Attempts > t.MaxRetries || !r.Policy.allows(last) {
-		return 0, false
-	}
-	if last.Ended = r.ended(ctx); last.Ended != nil || last.RetryAfter > t.MaxRetryAfter {
-		return 0, false
-	}
-	wait = t.wait(last)
-	if deadline, ok := ctx.Deadline(); ok && time.Until(deadline) <= wait {
-		return 0, false
-	}
-	if !t.Budget.Take() {
-		return 0, false
-	}
-	return wait, true
+// state is what a call has come to. It travels in the context of the request that
+// go-retryablehttp sees.
+type state struct {
+	request  *Request
+	last     Exchange
+	response http.Response // of the last attempt, as go-retryablehttp sees it
 }
 
-func (r *Request) attemptContext(ctx context.Context) context.Context {
-	if r.AttemptContext != nil {
-		return r.AttemptContext
+type stateKey struct{}
+
+func stateOf(ctx context.Context) *state { return ctx.Value(stateKey{}).(*state) }
+
+// attempts is what go-retryablehttp sends through. It has no CloseIdleConnections,
+// because go-retryablehttp would empty the pool after each failed call.
+type attempts struct{ transport *Transport }
+
+// RoundTrip makes one attempt. What came back stays in the state, so that http.Client
+// follows no redirect and has nothing to close. An error means that nothing was sent.
+func (a attempts) RoundTrip(req *http.Request) (*http.Response, error) {
+	ctx := req.Context()
+	s := stateOf(ctx)
+	if err := ready(ctx, s.request); err != nil {
+		s.last.Ended = err
+		return nil, err
 	}
-	return ctx
+	number := s.last.Number + 1
+	s.last.Retry = false // made, even if it panics
+	s.last = a.transport.attempt(ctx, s.request)
+	s.last.Number = number
+	s.response = http.Response{StatusCode: http.StatusOK, Body: http.NoBody, Request: req}
+	return &s.response, nil
 }
 
 // ready waits until the next attempt may be made, or returns why there is none.
-func (r *Request) ready(ctx context.Context) error {
-	if err := r.ended(ctx); err != nil || r.Before == nil {
+func ready(ctx context.Context, r *Request) error {
+	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if err := r.Before(ctx); err != nil && ctx.Err() == nil {
-		return err
+	if r.Before == nil {
+		return nil
 	}
-	return r.ended(ctx)
+	err := r.Before(ctx)
+	if ended := ctx.Err(); ended != nil {
+		return ended
+	}
+	return err
 }
 
-// ended returns why the call is over, or nil. It never returns the cause of the
-// caller's context, which may be the error of another call.
-func (r *Request) ended(ctx context.Context) error {
-	if r.AttemptContext == nil {
-		return ctx.Err()
+// checkRetry decides whether there is another attempt, and after which wait: backoff is
+// not told all that this depends on.
+func (t *Transport) checkRetry(ctx context.Context, _ *http.Response, notSent error) (bool, error) {
+	if notSent != nil {
+		return false, nil
 	}
-	cause := context.Cause(ctx)
-	// Checked last: once the caller's context has ended, cause may be its cause.
-	if err := r.AttemptContext.Err(); err != nil {
-		return err
+	s := stateOf(ctx)
+	t.decide(ctx, s.request.Policy, &s.last)
+	if s.request.After != nil {
+		s.request.After(&s.last)
 	}
-	return cause
+	return s.last.Retry, nil
+}
+
+func (t *Transport) backoff(_, _ time.Duration, _ int, resp *http.Response) time.Duration {
+	return stateOf(resp.Request.Context()).last.Wait
+}
+
+// decide sets Retryable, and Retry and Wait or Ended.
+func (t *Transport) decide(ctx context.Context, policy Policy, x *Exchange) {
+	x.Retryable = policy.allows(x)
+	// A failure that is final only under this policy does not show that the server
+	// is healthy.
+	if x.Err == nil && !Idempotent.allowsStatus(x.Status) {
+		t.budget.Deposit()
+		return
+	}
+	if !x.Retryable || x.Number > t.MaxRetries {
+		return
+	}
+	x.Ended = ctx.Err()
+	if x.Ended != nil || x.RetryAfter > t.MaxRetryAfter {
+		return
+	}
+	wait := t.wait(x)
+	deadline, limited := ctx.Deadline()
+	if limited && time.Until(deadline) <= wait {
+		return
+	}
+	if t.budget.Withdraw() {
+		x.Retry, x.Wait = true, wait
+	}
 }

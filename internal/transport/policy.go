@@ -6,7 +6,6 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"strings"
 )
 
 // Policy says when an operation may be retried.
@@ -23,38 +22,26 @@ const (
 	NotIdempotent
 )
 
-// allows reports whether the outcome is worth a retry.
-func (p Policy) allows(r *Response) bool {
-	if r.Err != nil {
-		return p.Err(r.Err)
+// allows reports whether an attempt is worth a retry.
+func (p Policy) allows(x *Exchange) bool {
+	if x.Err == nil {
+		return p.allowsStatus(x.Status)
 	}
-	return p.Status(r.Status)
+	return !permanent(x.Err) && (p != NotIdempotent || x.NoConnection)
 }
 
-// Status reports whether a response with that status is worth a retry.
-func (p Policy) Status(status int) bool {
+// allowsStatus reports whether a response with that status is worth a retry.
+func (p Policy) allowsStatus(status int) bool {
 	switch status {
 	case http.StatusTooManyRequests, http.StatusServiceUnavailable:
 		return true
-	case http.StatusRequestTimeout, http.StatusConflict, http.StatusBadGateway, http.StatusGatewayTimeout:
+	case http.StatusRequestTimeout, http.StatusConflict,
+		http.StatusBadGateway, http.StatusGatewayTimeout:
 		return p != NotIdempotent
 	case http.StatusInternalServerError:
 		return p == Idempotent
 	}
 	return false
-}
-
-// Err reports whether an attempt without a complete response is worth a retry. It does
-// not know whether the caller's context has ended.
-func (p Policy) Err(err error) bool {
-	if permanent(err) {
-		return false
-	}
-	if p != NotIdempotent {
-		return true
-	}
-	op, ok := errors.AsType[*net.OpError](err)
-	return ok && (op.Op == "dial" || op.Op == "proxyconnect")
 }
 
 // permanent reports whether a retry would fail in the same way: the host does not
@@ -65,16 +52,50 @@ func permanent(err error) bool {
 		return dns.IsNotFound
 	}
 	if connect, ok := errors.AsType[*connectError](err); ok {
-		return connect.status == http.StatusProxyAuthRequired || connect.status == http.StatusForbidden
+		return connect.status == http.StatusProxyAuthRequired ||
+			connect.status == http.StatusForbidden
 	}
-	if op, ok := errors.AsType[*net.OpError](err); ok && op.Op == "remote error" {
-		// The server rejects our certificate, or that we have none. crypto/tls does not
-		// export the type of that alert.
-		return op.Err != nil && strings.Contains(op.Err.Error(), "certificate")
+	// That of a proxy is inside another OpError.
+	op, ok := errors.AsType[*net.OpError](err)
+	for ok && op.Op != "remote error" {
+		op, ok = errors.AsType[*net.OpError](op.Err)
 	}
-	return is[*tls.CertificateVerificationError](err) || is[tls.RecordHeaderError](err) || errors.Is(err, http.ErrSchemeMismatch) ||
+	if ok {
+		return permanentAlert(op.Err)
+	}
+	return errors.Is(err, http.ErrSchemeMismatch) ||
+		is[tls.RecordHeaderError](err) ||
+		is[*tls.CertificateVerificationError](err) ||
 		// A caller's own check of a certificate returns these unwrapped.
-		is[x509.UnknownAuthorityError](err) || is[x509.HostnameError](err) || is[x509.CertificateInvalidError](err) || is[x509.SystemRootsError](err)
+		is[x509.UnknownAuthorityError](err) ||
+		is[x509.HostnameError](err) ||
+		is[x509.CertificateInvalidError](err) ||
+		is[x509.SystemRootsError](err)
+}
+
+// permanentAlert reports whether a server that sent this TLS alert (RFC 8446, section
+// 6.2) will send it again. crypto/tls does not export the type of alerts, so their texts
+// are compared.
+func permanentAlert(alert error) bool {
+	if alert == nil {
+		return false
+	}
+	for _, permanent := range []tls.AlertError{
+		42, 43, 44, 45, 46, // bad, unsupported, revoked, expired, unknown certificate
+		48,            // unknown certificate authority
+		49,            // access denied
+		70,            // protocol version
+		71,            // insufficient security
+		112,           // unrecognized name
+		111, 113, 114, // certificate unobtainable, its status, its hash
+		116, // certificate required
+		120, // no application protocol
+	} {
+		if alert.Error() == permanent.Error() {
+			return true
+		}
+	}
+	return false
 }
 
 func is[E error](err error) bool {

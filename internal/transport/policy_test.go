@@ -1,295 +1,413 @@
 package transport_test
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
-	"log"
 	"net"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
+	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/courier-profiles/courier-go/internal/transport"
 )
 
-// TestConnectionFailure is the retry table of attempts without a complete response. Each
-// row fails on a real network, through the pool.
-func TestConnectionFailure(t *testing.T) {
+// The retry table. A call that is retried has four attempts: newConfig allows three retries.
+
+// TestStatusTable is the part of the retry table about responses.
+func TestStatusTable(t *testing.T) {
+	t.Parallel()
+	retried := map[string][]int{
+		"Idempotent":        {408, 409, 429, 500, 502, 503, 504},
+		"IdempotentWithKey": {408, 409, 429, 502, 503, 504},
+		"NotIdempotent":     {429, 503},
+	}
+	for name, policy := range policies {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			for status := 100; status < 600; status++ {
+				r := newRequest(t, baseURL)
+				r.Policy = policy
+				last := newTransport(newFake(respond(status))).Do(t.Context(), r)
+				if last.Status != status {
+					t.Errorf("%d became status %d, error %v", status, last.Status, last.Err)
+				}
+				wantRetried(t, fmt.Sprint(status), last, slices.Contains(retried[name], status))
+			}
+		})
+	}
+}
+
+// wantRetried fails unless the outcome was retried, or not, and says that it is worth it.
+func wantRetried(t *testing.T, outcome string, last transport.Exchange, want bool) {
+	t.Helper()
+	if last.Retryable != want {
+		t.Errorf("%s: retryable is %t, want %t", outcome, last.Retryable, want)
+	}
+	attempts := 1
+	if want {
+		attempts = 4
+	}
+	if last.Number != attempts {
+		t.Errorf("%s: got %d attempts, want %d", outcome, last.Number, attempts)
+	}
+}
+
+// What follows from a cause.
+const (
+	noConnection = "retried, because nothing was sent"
+	mayBeSent    = "retried if the request may be sent twice"
+	permanent    = "not retried"
+)
+
+// refusal begins the error for a proxy that refuses a CONNECT.
+const refusal = "proxyconnect tcp: the proxy refused the connection: "
+
+// TestCauseTable is the part of the retry table about attempts without a response. Each
+// cause is produced on a socket.
+func TestCauseTable(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
-		name string
-		set  func(t *testing.T) (url string, base *http.Transport)
-		text string // in the error
-		// Whether it is retried with the policies Idempotent and IdempotentWithKey, and
-		// with NotIdempotent.
-		idempotent, notIdempotent bool
+		name   string
+		cause  func(t *testing.T, pool *http.Transport) (url string)
+		text   string // in the error
+		follow string
 	}{
-		// Nothing was sent.
-		{"dial refused", dialRefused, "connection refused", true, true},
-		{"dial timed out", dialTimeout, "i/o timeout", true, true},
-		{"resolver out of order", resolver(2), "server misbehaving", true, true},
-		{"proxy refused", proxy(refusedURL), "connection refused", true, true},
+		{"dial refused", dialRefused, "connection refused", noConnection},
+		{"dial timed out", dialTimedOut, "i/o timeout", noConnection},
+		{"name server fails", nameServer(serverFailure), "server misbehaving", noConnection},
+		{"TLS handshake cut", tlsHandshakeCut, "EOF", noConnection},
+		{"TLS handshake timed out", tlsHandshakeTimedOut, "handshake timeout", noConnection},
+		{"proxy refuses the dial", proxied(dialRefused), "connection refused", noConnection},
+		{"SOCKS5 proxy refuses", socksRefused, "connection refused", noConnection},
+		{"proxy closes after CONNECT", proxy(""), "EOF", noConnection},
+		{"proxy closes the tunnel", proxy("200 OK"), "EOF", noConnection},
+		{"CONNECT 502", proxy("502 Bad Gateway"), refusal + "502 Bad Gateway", noConnection},
 
-		// Something may have been sent.
-		{"reset", reset, "connection reset by peer", true, false},
-		{"closed without a response", rawServer(""), "EOF", true, false},
-		{"cut off in the body", rawServer("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n{"), "unexpected EOF", true, false},
-		{"no header in time", headerTimeout, "timeout awaiting response headers", true, false},
-		{"no TLS handshake in time", handshakeTimeout, "TLS handshake timeout", true, false},
-		{"stream reset", streamReset, "stream error", true, false},
+		{"reset", reset, "connection reset by peer", mayBeSent},
+		{"reset, HTTP/2", resetHTTP2, "", mayBeSent}, // or EOF, if a write found it first
+		{"stream reset", resetStream, "stream error", mayBeSent},
+		{"closed without a response", raw(""), "EOF", mayBeSent},
+		{"cut off in the header", raw(okay + "Date: now\r\n"), "EOF", mayBeSent},
+		{"cut off in the body", raw(okay + "Content-Length: 9\r\n\r\n{"), "EOF", mayBeSent},
+		{"cut off in a chunk", raw(chunked + "99\r\n{"), "EOF", mayBeSent},
+		{"last chunk missing", raw(chunked + "2\r\n{}\r\n"), "EOF", mayBeSent},
+		{"malformed chunk", raw(chunked + "xyz\r\n"), "chunk length", mayBeSent},
+		{"malformed gzip", raw(gzip + success), "gzip: invalid header", mayBeSent},
+		{"not HTTP", raw("SSH-2.0-OpenSSH_9.9\r\n"), "malformed HTTP", mayBeSent},
+		{"no header in time", headerTimedOut, "awaiting response headers", mayBeSent},
 
-		// A retry would fail in the same way.
-		{"host not found", resolver(3), "no such host", false, false},
-		{"proxy host not found", proxyNotFound, "no such host", false, false},
-		{"proxy does not speak TLS", proxy(silentTLSProxy), "does not look like a TLS handshake", false, false},
-		{"certificate of an unknown authority", certificate(func(c *tls.Config) { c.RootCAs = x509.NewCertPool() }), "unknown authority", false, false},
-		{"certificate of another host", certificate(func(c *tls.Config) { c.ServerName = "other.test" }), "not other.test", false, false},
-		{"certificate expired", certificate(func(c *tls.Config) { c.Time = func() time.Time { return time.Unix(1<<33, 0) } }), "expired", false, false},
-		{"certificate rejected by the caller", certificate(func(c *tls.Config) {
-			c.VerifyPeerCertificate = func([][]byte, [][]*x509.Certificate) error {
-				return x509.HostnameError{Certificate: &x509.Certificate{}}
-			}
-		}), "certificate", false, false},
-		{"no client certificate", clientCertificate(false, tls.VersionTLS13), "certificate required", false, false},
-		{"client certificate not trusted", clientCertificate(true, tls.VersionTLS13), "certificate", false, false},
-		{"client certificate not trusted, TLS 1.2", clientCertificate(true, tls.VersionTLS12), "certificate", false, false},
-		{"HTTP behind https", rawTLS("HTTP/1.1 400 Bad Request\r\n\r\n"), "server gave HTTP response to HTTPS client", false, false},
-		{"no TLS behind https", rawTLS("SSH-2.0-OpenSSH_9.9\r\n"), "does not look like a TLS handshake", false, false},
+		{"host not found", nameServer(nameError), "no such host", permanent},
+		{"proxy not found", proxyNotFound, "no such host", permanent},
+		{"CONNECT 403", proxy("403 Forbidden"), refusal + "403 Forbidden", permanent},
+		{"CONNECT 407", proxy("407 Log in"), refusal + "407 Log in", permanent},
+		{"HTTP behind https", rawTLS("HTTP/1.1 400 Bad\r\n\r\n"), "HTTPS client", permanent},
+		{"SSH behind https", rawTLS("SSH-2.0-OpenSSH_9.9\r\n"), "TLS handshake", permanent},
+		{"SSH in a proxy's place", proxied(rawTLS("SSH-2.0-OpenSSH_9.9\r\n")), "TLS", permanent},
+		{"unknown authority", certificate(unknownAuthority), "unknown authority", permanent},
+		{"wrong host", certificate(wrongHost), "not other.test", permanent},
+		{"expired", certificate(expired), "expired", permanent},
+		{"rejected by the caller", certificate(rejectedByCaller), "certificate", permanent},
+		{"alert: certificate required", alert(certificateRequired), "required", permanent},
+		{"alert: unknown authority", alert(untrustedClient), "unknown certificate", permanent},
+		{"alert: protocol version", alert(protocolVersion), "protocol version", permanent},
+		{"alert: no application protocol", alert(noProtocol), "application protocol", permanent},
 	} {
-		for _, p := range policies {
-			t.Run(tt.name+", "+p.name, func(t *testing.T) {
+		for name, policy := range policies {
+			t.Run(tt.name+", "+name, func(t *testing.T) {
 				t.Parallel()
-				rawURL, base := tt.set(t)
-				pool := transport.NewPool(base)
-				defer pool.CloseIdleConnections()
-				tr := newTransport(pool)
-				tr.MinWait, tr.MaxWait = 0, 0
-				r := newRequest(t, rawURL+"/base/v1")
-				r.Policy = p.policy
-				resp := tr.Do(t.Context(), r)
-				want := 1
-				if p.policy == transport.NotIdempotent && tt.notIdempotent || p.policy != transport.NotIdempotent && tt.idempotent {
-					want = 4
+				pool := transport.NewPool()
+				pool.Proxy = nil
+				defer pool.CloseIdleConnections() // or the server waits for the client
+				r := newRequest(t, tt.cause(t, pool)+"/base")
+				r.Policy = policy
+				last := newTransport(pool).Do(t.Context(), r)
+				notSent := tt.follow == noConnection
+				wantRetried(t, tt.name, last, notSent ||
+					tt.follow == mayBeSent && policy != transport.NotIdempotent)
+				if last.Err == nil || !strings.Contains(last.Err.Error(), tt.text) {
+					t.Errorf("got error %v, want one with %q", last.Err, tt.text)
 				}
-				if resp.Attempts != want || resp.Status != 0 || resp.Ended != nil {
-					t.Errorf("%d attempts, want %d: %+v", resp.Attempts, want, resp)
+				if last.Status != 0 {
+					t.Errorf("got status %d besides the error", last.Status)
 				}
-				if resp.Err == nil || !strings.Contains(resp.Err.Error(), tt.text) {
-					t.Errorf("error %v, want one with %q", resp.Err, tt.text)
+				if tt.follow != permanent && last.NoConnection != notSent {
+					t.Errorf("NoConnection is %t, want %t", last.NoConnection, notSent)
 				}
 			})
 		}
 	}
 }
 
-// TestErr has errors that are hard to get from a network.
-func TestErr(t *testing.T) {
+func dialRefused(t *testing.T, _ *http.Transport) string {
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	listener.Close()
+	return "http://" + listener.Addr().String()
+}
+
+func dialTimedOut(t *testing.T, pool *http.Transport) string {
+	pool.DialContext = (&net.Dialer{Deadline: time.Now().Add(-second)}).DialContext
+	return dialRefused(t, pool)
+}
+
+// proxied sends an https request through the proxy at the URL of server.
+func proxied(
+	server func(*testing.T, *http.Transport) string,
+) func(*testing.T, *http.Transport) string {
+	return func(t *testing.T, pool *http.Transport) string {
+		proxyURL, err := url.Parse(server(t, pool))
+		if err != nil {
+			t.Fatal(err)
+		}
+		pool.Proxy = http.ProxyURL(proxyURL)
+		return "https://courier.test"
+	}
+}
+
+// proxy responds to CONNECT with a status, if any, and closes the connection.
+func proxy(status string) func(*testing.T, *http.Transport) string {
+	if status == "" {
+		return proxied(raw(""))
+	}
+	return proxied(raw("HTTP/1.1 " + status + "\r\n\r\n"))
+}
+
+func socksRefused(t *testing.T, pool *http.Transport) string {
+	return proxied(func(t *testing.T, _ *http.Transport) string {
+		return "socks5://" + listen(t, func(conn net.Conn) {
+			var greeting [3]byte
+			_, err := io.ReadFull(conn, greeting[:])
+			if err != nil {
+				return
+			}
+			_, _ = conn.Write([]byte{5, 0})                         // no authentication
+			_, _ = conn.Write([]byte{5, 5, 0, 1, 0, 0, 0, 0, 0, 0}) // connection refused
+			hold(conn)
+		})
+	})(t, pool)
+}
+
+// The beginnings of responses.
+const (
+	okay    = "HTTP/1.1 200 OK\r\n"
+	chunked = okay + "Transfer-Encoding: chunked\r\n\r\n"
+	gzip    = okay + "Connection: close\r\nContent-Encoding: gzip\r\n\r\n"
+)
+
+// raw reads a request, writes text, and ends the connection.
+func raw(text string) func(*testing.T, *http.Transport) string {
+	return func(t *testing.T, _ *http.Transport) string {
+		return "http://" + listen(t, func(conn net.Conn) {
+			respondRaw(conn, text)
+			endOfStream(conn)
+		})
+	}
+}
+
+// endOfStream ends what the server sends. Closing the connection would reset it instead, if
+// the client sends more.
+func endOfStream(conn net.Conn) {
+	_ = conn.(*net.TCPConn).CloseWrite()
+	hold(conn)
+}
+
+// rawTLS writes text to a client that expects TLS.
+func rawTLS(text string) func(*testing.T, *http.Transport) string {
+	return func(t *testing.T, _ *http.Transport) string {
+		return "https://" + listen(t, func(conn net.Conn) {
+			_, _ = io.WriteString(conn, text)
+			hold(conn)
+		})
+	}
+}
+
+// resetOnClose makes closing a connection reset it.
+func resetOnClose(conn net.Conn) { _ = conn.(*net.TCPConn).SetLinger(0) }
+
+func reset(t *testing.T, _ *http.Transport) string {
+	return "http://" + listen(t, func(conn net.Conn) {
+		resetOnClose(conn)
+		respondRaw(conn, "")
+	})
+}
+
+func resetHTTP2(t *testing.T, pool *http.Transport) string {
+	return listenHTTP2(t, pool, func(conn net.Conn, _ uint32) bool {
+		resetOnClose(conn.(*tls.Conn).NetConn())
+		return false
+	})
+}
+
+func resetStream(t *testing.T, pool *http.Transport) string {
+	return listenHTTP2(t, pool, func(conn net.Conn, stream uint32) bool {
+		writeFrame(conn, frameRSTStream, 0, stream, internalError)
+		return true
+	})
+}
+
+func headerTimedOut(t *testing.T, pool *http.Transport) string {
+	pool.ResponseHeaderTimeout = time.Millisecond
+	return "http://" + listen(t, hold)
+}
+
+func tlsHandshakeCut(t *testing.T, _ *http.Transport) string {
+	return "https://" + listen(t, func(conn net.Conn) {
+		var header [5]byte // of the client's first record
+		_, _ = io.ReadFull(conn, header[:])
+		endOfStream(conn)
+	})
+}
+
+func tlsHandshakeTimedOut(t *testing.T, pool *http.Transport) string {
+	pool.TLSHandshakeTimeout = time.Millisecond
+	return "https://" + listen(t, hold)
+}
+
+func proxyNotFound(t *testing.T, pool *http.Transport) string {
+	nameServer(nameError)(t, pool)
+	return proxied(func(*testing.T, *http.Transport) string {
+		return "http://proxy.test:3128"
+	})(t, pool)
+}
+
+// certificate has a client look at a good certificate in a way that finds fault with it.
+func certificate(distrust func(*tls.Config)) func(*testing.T, *http.Transport) string {
+	return func(t *testing.T, pool *http.Transport) string {
+		rawURL := listenHTTP2(t, pool, nil)
+		distrust(pool.TLSClientConfig)
+		return rawURL
+	}
+}
+
+func unknownAuthority(c *tls.Config) { c.RootCAs = x509.NewCertPool() }
+func wrongHost(c *tls.Config)        { c.ServerName = "other.test" }
+func expired(c *tls.Config)          { c.Time = func() time.Time { return time.Unix(1<<33, 0) } }
+
+func rejectedByCaller(c *tls.Config) {
+	c.VerifyConnection = func(tls.ConnectionState) error {
+		return x509.HostnameError{Certificate: &x509.Certificate{}}
+	}
+}
+
+// alert has a server of crypto/tls refuse the client with an alert.
+func alert(refuse func(client, server *tls.Config)) func(*testing.T, *http.Transport) string {
+	return func(t *testing.T, pool *http.Transport) string {
+		var server *tls.Config
+		server, pool.TLSClientConfig = newTLSConfigs(t)
+		refuse(pool.TLSClientConfig, server)
+		return "https://" + listen(t, func(conn net.Conn) {
+			_ = tls.Server(conn, server).Handshake()
+			hold(conn) // so that no reset overtakes the alert
+		})
+	}
+}
+
+// Over HTTP/2 net/http sometimes loses this alert, which comes after the handshake.
+func certificateRequired(_, server *tls.Config) { server.ClientAuth = tls.RequireAnyClientCert }
+
+func untrustedClient(client, server *tls.Config) {
+	server.ClientAuth = tls.RequireAndVerifyClientCert
+	server.ClientCAs = x509.NewCertPool()
+	server.MaxVersion = tls.VersionTLS12
+	client.GetClientCertificate = func(
+		*tls.CertificateRequestInfo,
+	) (*tls.Certificate, error) {
+		return &server.Certificates[0], nil
+	}
+}
+
+func protocolVersion(client, server *tls.Config) {
+	client.MaxVersion, server.MinVersion = tls.VersionTLS12, tls.VersionTLS13
+}
+
+func noProtocol(_, server *tls.Config) { server.NextProtos = []string{"other"} }
+
+// TestTLSAlerts has the alerts that crypto/tls may get from a server.
+func TestTLSAlerts(t *testing.T) {
 	t.Parallel()
-	alert := func(text string) error { return &net.OpError{Op: "remote error", Err: errors.New("tls: " + text)} }
+	for alert, want := range map[tls.AlertError]bool{
+		20:  true,  // bad record MAC
+		40:  true,  // handshake failure
+		42:  false, // bad certificate
+		43:  false, // unsupported certificate
+		44:  false, // certificate revoked
+		45:  false, // certificate expired
+		46:  false, // certificate unknown
+		48:  false, // unknown certificate authority
+		49:  false, // access denied
+		50:  true,  // decode error
+		70:  false, // protocol version
+		71:  false, // insufficient security
+		80:  true,  // internal error
+		90:  true,  // user canceled
+		111: false, // certificate unobtainable
+		112: false, // unrecognized name
+		113: false, // bad certificate status response
+		114: false, // bad certificate hash value
+		116: false, // certificate required
+		120: false, // no application protocol
+	} {
+		fromServer := &net.OpError{Op: "remote error", Err: alert}
+		fromProxy := &net.OpError{Op: "proxyconnect", Err: fromServer}
+		for _, err := range []error{fromServer, fromProxy} {
+			last := newTransport(newFake(fail(err))).Do(t.Context(), newRequest(t, baseURL))
+			wantRetried(t, err.Error(), last, want)
+		}
+	}
+}
+
+// TestPermanentErrors has errors that a RoundTripper can return and this pool does not.
+func TestPermanentErrors(t *testing.T) {
+	t.Parallel()
 	for _, tt := range []struct {
 		err  error
-		want bool
+		want bool // whether it is retried
 	}{
-		{alert("certificate required"), false},
-		{alert("unknown certificate authority"), false},
-		{alert("internal error"), true},
-		{&net.OpError{Op: "remote error"}, true},
+		{&url.Error{Op: "Post", Err: http.ErrSchemeMismatch}, false}, // of an inner http.Client
 		{&tls.CertificateVerificationError{Err: x509.ConstraintViolationError{}}, false},
 		{x509.UnknownAuthorityError{}, false},
 		{x509.CertificateInvalidError{}, false},
 		{x509.SystemRootsError{}, false},
-		{&url.Error{Op: "Post", Err: http.ErrSchemeMismatch}, false}, // from an http.Client inside a RoundTripper
+		{&net.OpError{Op: "remote error"}, true},
+		{errors.New("certificate required"), true}, // the text alone is not an alert
 	} {
-		if got := transport.Idempotent.Err(tt.err); got != tt.want {
-			t.Errorf("%T %v: retried is %t", tt.err, tt.err, got)
-		}
-		if transport.NotIdempotent.Err(tt.err) {
-			t.Errorf("%T %v: retried although it is not idempotent", tt.err, tt.err)
-		}
+		last := newTransport(newFake(fail(tt.err))).Do(t.Context(), newRequest(t, baseURL))
+		wantRetried(t, fmt.Sprintf("%T %v", tt.err, tt.err), last, tt.want)
 	}
 }
 
-// listen has serve called with every connection to the address that it returns.
-func listen(t *testing.T, serve func(net.Conn)) (address string) {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		for {
-			conn, err := l.Accept()
-			if err != nil {
-				return
-			}
-			serve(conn)
-			conn.Close()
-		}
-	}()
-	t.Cleanup(func() { l.Close(); <-done })
-	return l.Addr().String()
-}
-
-// hold keeps a connection open, and silent, until the client closes it.
-func hold(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
-
-// refusedURL is an address where nobody listens.
-func refusedURL(t *testing.T) string {
-	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer l.Close()
-	return "http://" + l.Addr().String()
-}
-
-func dialRefused(t *testing.T) (string, *http.Transport) { return refusedURL(t), nil }
-
-func dialTimeout(t *testing.T) (string, *http.Transport) {
-	dialer := &net.Dialer{Deadline: time.Now().Add(-time.Second)}
-	return refusedURL(t), &http.Transport{DialContext: dialer.DialContext}
-}
-
-// resolving is a transport whose name server responds with rcode: 2 is a failure of the
-// server, 3 is "no such name".
-func resolving(rcode byte) *http.Transport {
-	resolver := &net.Resolver{PreferGo: true, Dial: func(context.Context, string, string) (net.Conn, error) {
-		client, server := net.Pipe()
-		go func() {
-			defer server.Close()
-			var length [2]byte
-			for {
-				if _, err := io.ReadFull(server, length[:]); err != nil {
-					return
+// TestRedirect: a redirect is a response like any other, wherever it points to.
+func TestRedirect(t *testing.T) {
+	t.Parallel()
+	locations := []string{"", "/elsewhere", "https://courier.test/", "http://[::1", "%zz", ":"}
+	for _, status := range []int{301, 302, 303, 307, 308} {
+		for _, location := range locations {
+			synctest.Test(t, func(t *testing.T) {
+				n := newServer(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
+					if r.URL.Path != "/base/profiles/user-1" {
+						t.Errorf("a redirect to %q was followed to %s", location, r.URL)
+					}
+					w.Header().Set("Location", location)
+					w.WriteHeader(status)
+				})
+				last := newTransport(n.pool).Do(t.Context(), newRequest(t, n.url))
+				if last.Status != status {
+					t.Errorf("got status %d, want %d", last.Status, status)
 				}
-				message := make([]byte, binary.BigEndian.Uint16(length[:]))
-				if _, err := io.ReadFull(server, message); err != nil {
-					return
+				if got := last.Header.Get("Location"); got != location {
+					t.Errorf("got Location %q, want %q", got, location)
 				}
-				message[2] |= 0x80
-				message[3] = 0x80 | rcode
-				if _, err := server.Write(append(length[:], message...)); err != nil {
-					return
-				}
-			}
-		}()
-		return client, nil
-	}}
-	return &http.Transport{DialContext: (&net.Dialer{Resolver: resolver}).DialContext}
-}
-
-func resolver(rcode byte) func(t *testing.T) (string, *http.Transport) {
-	return func(*testing.T) (string, *http.Transport) { return "https://courier-go.test", resolving(rcode) }
-}
-
-func proxyNotFound(*testing.T) (string, *http.Transport) {
-	base := resolving(3)
-	base.Proxy = http.ProxyURL(&url.URL{Scheme: "http", Host: "proxy.courier-go.test:3128"})
-	return "https://courier-go.test", base
-}
-
-// proxy sends an https request through the proxy at the URL that start returns.
-func proxy(start func(t *testing.T) (rawURL string)) func(t *testing.T) (string, *http.Transport) {
-	return func(t *testing.T) (string, *http.Transport) {
-		u, err := url.Parse(start(t))
-		if err != nil {
-			t.Fatal(err)
+				wantAttempts(t, last, 1)
+			})
 		}
-		return "https://courier-go.test", &http.Transport{Proxy: http.ProxyURL(u)}
-	}
-}
-
-// silentTLSProxy is the https URL of something that does not speak TLS.
-func silentTLSProxy(t *testing.T) string {
-	rawURL, _ := rawTLS("SSH-2.0-OpenSSH_9.9\r\n")(t)
-	return rawURL
-}
-
-// rawServer reads a request, sends text and closes the connection.
-func rawServer(text string) func(t *testing.T) (string, *http.Transport) {
-	return func(t *testing.T) (string, *http.Transport) {
-		return "http://" + listen(t, rawResponse(text)), nil
-	}
-}
-
-// rawTLS sends text to a client that expects TLS.
-func rawTLS(text string) func(t *testing.T) (string, *http.Transport) {
-	return func(t *testing.T) (string, *http.Transport) {
-		return "https://" + listen(t, func(conn net.Conn) { _, _ = io.WriteString(conn, text); hold(conn) }), nil
-	}
-}
-
-func reset(t *testing.T) (string, *http.Transport) {
-	return "http://" + listen(t, func(conn net.Conn) {
-		rawResponse("")(conn)
-		_ = conn.(*net.TCPConn).SetLinger(0)
-	}), nil
-}
-
-func headerTimeout(t *testing.T) (string, *http.Transport) {
-	return "http://" + listen(t, hold), &http.Transport{ResponseHeaderTimeout: time.Millisecond}
-}
-
-func handshakeTimeout(t *testing.T) (string, *http.Transport) {
-	return "https://" + listen(t, hold), &http.Transport{TLSHandshakeTimeout: time.Millisecond}
-}
-
-// tlsServer is an HTTP/2 server.
-func tlsServer(t *testing.T, handle http.HandlerFunc) *httptest.Server {
-	s := httptest.NewUnstartedServer(handle)
-	s.Config.ErrorLog = log.New(io.Discard, "", 0)
-	s.EnableHTTP2 = true
-	s.StartTLS()
-	t.Cleanup(s.Close)
-	return s
-}
-
-func streamReset(t *testing.T) (string, *http.Transport) {
-	s := tlsServer(t, func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) })
-	return s.URL, s.Client().Transport.(*http.Transport)
-}
-
-// certificate has the client look at a good certificate in a way that finds fault with
-// it.
-func certificate(distrust func(*tls.Config)) func(t *testing.T) (string, *http.Transport) {
-	return func(t *testing.T) (string, *http.Transport) {
-		s := tlsServer(t, ok)
-		base := s.Client().Transport.(*http.Transport).Clone()
-		distrust(base.TLSClientConfig)
-		return s.URL, base
-	}
-}
-
-// clientCertificate has the server ask for a certificate that it trusts, which the
-// client does not have.
-func clientCertificate(some bool, version uint16) func(t *testing.T) (string, *http.Transport) {
-	return func(t *testing.T) (string, *http.Transport) {
-		s := tlsServer(t, ok)
-		config := &tls.Config{
-			Certificates: s.TLS.Certificates,
-			ClientAuth:   tls.RequireAndVerifyClientCert,
-			ClientCAs:    x509.NewCertPool(),
-			MaxVersion:   version,
-		}
-		base := s.Client().Transport.(*http.Transport).Clone()
-		if some {
-			base.TLSClientConfig.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-				return &s.TLS.Certificates[0], nil
-			}
-		}
-		return "https://" + listen(t, func(conn net.Conn) {
-			_ = tls.Server(conn, config).Handshake()
-			hold(conn) // so that no reset overtakes the alert
-		}), base
 	}
 }

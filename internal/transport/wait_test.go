@@ -4,398 +4,372 @@ import (
 	"context"
 	"fmt"
 	"math"
-	"math/big"
 	"net/http"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/jarcoal/httpmock"
+
 	"github.com/courier-profiles/courier-go/internal/transport"
 )
 
 const forever = time.Duration(math.MaxInt64)
 
+// TestJitter: wait n is drawn evenly from low to ceiling = min(high, low × 2ⁿ).
 func TestJitter(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		n         int
-		low, high time.Duration
-		ceiling   time.Duration
+	for _, tt := range []struct {
+		n                  int
+		low, high, ceiling time.Duration
 	}{
-		{1, 500 * time.Millisecond, 8 * time.Second, 1 * time.Second},
-		{2, 500 * time.Millisecond, 8 * time.Second, 2 * time.Second},
-		{3, 500 * time.Millisecond, 8 * time.Second, 4 * time.Second},
-		{4, 500 * time.Millisecond, 8 * time.Second, 8 * time.Second},
-		{5, 500 * time.Millisecond, 8 * time.Second, 8 * time.Second},
-		{1, 3 * time.Second, 4 * time.Second, 4 * time.Second},
-		{1, 4 * time.Second, 8 * time.Second, 8 * time.Second},
-		{1 << 20, time.Second, time.Hour, time.Hour},
-		{1, 5 * time.Second, 5 * time.Second, 5 * time.Second},
-		{3, 0, 0, 0},
-		{3, 0, time.Second, 0},
+		{1, 500 * ms, 8 * second, 1 * second},
+		{2, 500 * ms, 8 * second, 2 * second},
+		{3, 500 * ms, 8 * second, 4 * second},
+		{4, 500 * ms, 8 * second, 8 * second},
+		{5, 500 * ms, 8 * second, 8 * second},
+		{1, 3 * second, 4 * second, 4 * second},
+		{1000, second, time.Hour, time.Hour},
+		{1, 5 * second, 5 * second, 5 * second},
+		{3, 0, second, 0},
 		{62, 1, forever, 1 << 62},
 		{63, 1, forever, forever},
-		{1 << 20, 1, forever, forever},
 		{1, forever, forever, forever},
-	}
-	const draws = 4000
-	for _, tt := range tests {
-		quarters := [4]int{}
-		for range draws {
+	} {
+		var quarters [4]int
+		for range 4000 {
 			got := transport.Jitter(tt.n, tt.low, tt.high)
 			if got < tt.low || got > tt.ceiling {
-				t.Fatalf("Jitter(%d, %v, %v) = %v, want %v to %v", tt.n, tt.low, tt.high, got, tt.low, tt.ceiling)
+				t.Fatalf("Jitter(%d, %v, %v) is %v, want %v to %v",
+					tt.n, tt.low, tt.high, got, tt.low, tt.ceiling)
 			}
-			if width := tt.ceiling - tt.low; width > 0 {
-				quarters[min(3, int(4*(float64(got-tt.low)/float64(width))))]++
+			if tt.low < tt.ceiling {
+				share := float64(got-tt.low) / float64(tt.ceiling-tt.low)
+				quarters[min(3, int(4*share))]++
 			}
 		}
-		// A thousand in each quarter, give or take nine standard deviations.
-		if tt.ceiling > tt.low && (slices.Min(quarters[:]) < 750 || slices.Max(quarters[:]) > 1250) {
-			t.Errorf("Jitter(%d, %v, %v) is not even: %v in the quarters from %v to %v", tt.n, tt.low, tt.high, quarters, tt.low, tt.ceiling)
-		}
+		wantEven(t, fmt.Sprintf("Jitter(%d, %v, %v)", tt.n, tt.low, tt.high), quarters[:])
 	}
 }
+
+// wantEven fails if the parts of a range have shares of the draws that only a bias
+// explains: nine standard deviations for 4,000 draws and four parts.
+func wantEven(t *testing.T, what string, parts []int) {
+	t.Helper()
+	sum := 0
+	for _, n := range parts {
+		sum += n
+	}
+	mean := sum / len(parts)
+	if slices.Min(parts) < mean*3/4 || slices.Max(parts) > mean*5/4 {
+		t.Errorf("%s is not drawn evenly: %v", what, parts)
+	}
+}
+
+// responseDate is the Date of a response, ten minutes after the clock of the client.
+const responseDate = "Sun, 01 Mar 2026 12:10:00 GMT"
 
 func TestRetryAfter(t *testing.T) {
 	t.Parallel()
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
-	tests := []struct {
-		value string
-		want  time.Duration
+	for _, tt := range []struct {
+		name   string
+		header []string // names and values
+		want   time.Duration
 	}{
-		{"0", 0},
-		{"7", 7 * time.Second},
-		{" 7\t", 7 * time.Second},
-		{"007", 7 * time.Second},
-		{"1.5", 1500 * time.Millisecond},
-		{"0.000000001", 1},
-		{"86400", 24 * time.Hour},
+		{"absent", nil, 0},
+		{"seconds", []string{"Retry-After", "7"}, 7 * second},
+		{"leading zeros", []string{"Retry-After", "007"}, 7 * second},
+		{"white space", []string{"Retry-After", " 7\t"}, 7 * second},
+		{"fraction", []string{"Retry-After", "1.5"}, 1500 * ms},
+		{"only a fraction", []string{"Retry-After", ".5"}, 500 * ms},
+		{"smallest", []string{"Retry-After", "0.000000001"}, 1},
+		{"a day", []string{"Retry-After", "86400"}, 24 * time.Hour},
 
-		{now.Add(7 * time.Second).Format(http.TimeFormat), 7 * time.Second},
-		{now.Add(7 * time.Second).Format("Monday, 02-Jan-06 15:04:05 GMT"), 7 * time.Second},
-		{now.Add(7 * time.Second).Format(time.ANSIC), 7 * time.Second},
-		{now.Format(http.TimeFormat), 0},
-		{now.Add(-time.Hour).Format(http.TimeFormat), 0},
-		{"Fri, 31 Dec 1999 23:59:59 GMT", 0},
-		{"Fri, 31 Dec 9999 23:59:59 GMT", forever},
+		{"date", []string{"Retry-After", "Sun, 01 Mar 2026 12:00:07 GMT"}, 7 * second},
+		{"RFC 850", []string{"Retry-After", "Sunday, 01-Mar-26 12:00:07 GMT"}, 7 * second},
+		{"asctime", []string{"Retry-After", "Sun Mar  1 12:00:07 2026"}, 7 * second},
+		{"past", []string{"Retry-After", "Sun, 01 Mar 2026 11:00:00 GMT"}, 0},
+		{"now", []string{"Retry-After", "Sun, 01 Mar 2026 12:00:00 GMT"}, 0},
+		{"end of time", []string{"Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"}, forever},
 
-		// Beyond what a Duration holds.
-		{"1000000000", 1000000000 * time.Second},
-		{"9223372037", forever},
-		{"18446744074", forever}, // 2⁶⁴ ns is 0 in an int64
-		{"9223372036854775807", forever},
-		{"99999999999999999999", forever},
-		{strings.Repeat("9", 400), forever},
+		{"against Date", []string{
+			"Retry-After", "Sun, 01 Mar 2026 12:10:02 GMT", "Date", responseDate,
+		}, 2 * second},
+		{"past Date", []string{
+			"Retry-After", "Sun, 01 Mar 2026 12:00:07 GMT", "Date", responseDate,
+		}, 0},
+		{"against an unreadable Date", []string{
+			"Retry-After", "Sun, 01 Mar 2026 12:00:07 GMT", "Date", "today",
+		}, 7 * second},
+		{"seconds, whatever Date", []string{"Retry-After", "7", "Date", responseDate}, 7 * second},
 
-		{"", 0},
-		{" ", 0},
-		{"soon", 0},
-		{"-1", 0},
-		{"-9223372037", 0},
-		{"+1", 0},
-		{".", 0},
-		{"1.2.3", 0},
-		{"1,5", 0},
-		{"1e3", 0},
-		{"0x10", 0},
-		{"1_000", 0},
-		{"inf", 0},
-		{"NaN", 0},
-		{"5 seconds", 0},
-		{"2026-03-01T12:00:07Z", 0},
-	}
-	for _, tt := range tests {
-		if got := transport.RetryAfter(http.Header{"Retry-After": {tt.value}}, now); got != tt.want {
-			t.Errorf("RetryAfter(%q) = %v, want %v", tt.value, got, tt.want)
+		{"two headers", []string{"Retry-After", "7", "Retry-After", "9"}, 9 * second},
+		{"longest first", []string{"Retry-After", "9", "Retry-After", "7"}, 9 * second},
+		{"seconds and date", []string{
+			"Retry-After", "7", "Retry-After", "Sun, 01 Mar 2026 12:00:09 GMT",
+		}, 9 * second},
+		{"one unreadable", []string{"Retry-After", "soon", "Retry-After", "7"}, 7 * second},
+		{"list", []string{"Retry-After", "7, 9, 8"}, 9 * second},
+		{"list with other white space", []string{"Retry-After", "7 ,9,\t8"}, 9 * second},
+		{"list with a fraction", []string{"Retry-After", "7, 9.5"}, 0},
+		{"list with a word", []string{"Retry-After", "7, soon"}, 0},
+		{"decimal comma", []string{"Retry-After", "1,5"}, 0},
+
+		{"milliseconds", []string{"Retry-After-Ms", "250"}, 250 * ms},
+		{"fraction of one", []string{"Retry-After-Ms", "0.5"}, 500 * time.Microsecond},
+		{"milliseconds win", []string{"Retry-After-Ms", "250", "Retry-After", "7"}, 250 * ms},
+		{"unreadable milliseconds", []string{
+			"Retry-After-Ms", "soon", "Retry-After", "7",
+		}, 7 * second},
+		{"no milliseconds", []string{"Retry-After-Ms", "0", "Retry-After", "7"}, 7 * second},
+
+		// Beyond what a Duration holds. 2⁶⁴ ns would be 0 in an int64.
+		{"292 years", []string{"Retry-After", "9223372036"}, 9223372036 * second},
+		{"293 years", []string{"Retry-After", "9300000000"}, forever},
+		{"2⁶⁴ ns", []string{"Retry-After", "18446744074"}, forever},
+		{"2⁶⁴ ns in ms", []string{"Retry-After-Ms", "18446744073710"}, forever},
+		{"huge", []string{"Retry-After", strings.Repeat("9", 400)}, forever},
+		{"huge in a list", []string{"Retry-After", "7, " + strings.Repeat("9", 400)}, forever},
+	} {
+		header := http.Header{}
+		for i := 0; i < len(tt.header); i += 2 {
+			header.Add(tt.header[i], tt.header[i+1])
 		}
-	}
-	for _, header := range []http.Header{nil, {}, {"Retry-After": nil}} {
-		if got := transport.RetryAfter(header, now); got != 0 {
-			t.Errorf("RetryAfter without the header = %v", got)
+		if got := transport.RetryAfter(header, now); got != tt.want {
+			t.Errorf("%s: %q is %v, want %v", tt.name, tt.header, got, tt.want)
 		}
 	}
 }
 
-// retryOnce returns the wait between a first response and a second one that is a 200. It
-// is 0 if the first one is returned at once.
-func retryOnce(t *testing.T, tr *transport.Transport, first step) time.Duration {
-	t.Helper()
-	f := script(first, respond(200))
-	retrying := *tr
-	retrying.Base = f
-	r := newRequest(t, baseURL)
-	attempts := observe(r)
-	start := time.Now()
-	resp := retrying.Do(t.Context(), r)
-	wait := (*attempts)[0].Wait
-	wantElapsed(t, start, wait)
-	if want := f.requests(); resp.Attempts != want || (wait == 0) != (want == 1) {
-		t.Errorf("%d requests, a wait of %v, %+v", want, wait, resp)
+// TestUnreadableRetryAfter: whatever cannot be parsed is as if absent.
+func TestUnreadableRetryAfter(t *testing.T) {
+	t.Parallel()
+	for _, value := range []string{
+		"", " ", "soon", "0", "0.0", "-1", "-9223372037", "+1", ".", "1.2.3", "1e3", "0x10",
+		"1_000", "inf", "NaN", "7s", "7 seconds", "7;8", "7,", ", 7", "٣", "\x007",
+		"2026-03-01T12:00:07Z", "Sun, 31 Feb 2027 12:00:00 GMT",
+	} {
+		for _, name := range []string{"Retry-After", "Retry-After-Ms"} {
+			header := http.Header{name: {value}}
+			if got := transport.RetryAfter(header, time.Now()); got != 0 {
+				t.Errorf("%s: %q is %v, want 0", name, value, got)
+			}
+		}
 	}
-	return wait
 }
 
-// TestRetryAfterWait is the wait that a call makes for a header, from shortest to
-// longest.
+// FuzzRetryAfter: what a server sends is no negative wait, and no panic.
+func FuzzRetryAfter(f *testing.F) {
+	for _, value := range []string{"", "7", "1.5", "7, 9", "1,5", "-1", responseDate} {
+		f.Add(value)
+	}
+	f.Fuzz(func(t *testing.T, value string) {
+		for _, name := range []string{"Retry-After", "Retry-After-Ms"} {
+			header := http.Header{name: {value}, "Date": {value}}
+			if got := transport.RetryAfter(header, time.Now()); got < 0 {
+				t.Errorf("%s: %q is %v", name, value, got)
+			}
+		}
+	})
+}
+
+// newWaitingConfig returns the waits of a client's defaults.
+func newWaitingConfig(base http.RoundTripper) transport.Config {
+	config := newConfig(base)
+	config.MinWait, config.MaxWait = 500*ms, 8*second
+	return config
+}
+
+// TestWait: the waits of a call grow. Each takes exactly as long as After says.
+func TestWait(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(respond(500), fail(errBroken), cutOff(200), respond(200))
+		r := newRequest(t, baseURL)
+		attempts := observe(r)
+		wantSuccess(t, transport.New(newWaitingConfig(f)).Do(t.Context(), r))
+		for i, high := range []time.Duration{second, 2 * second, 4 * second} {
+			wait := (*attempts)[i].Wait
+			if wait < 500*ms || wait > high {
+				t.Errorf("wait %d is %v, want %v to %v", i+1, wait, 500*ms, high)
+			}
+			if got := f.requests[i+1].at.Sub(f.requests[i].at); got != wait {
+				t.Errorf("wait %d took %v, want %v", i+1, got, wait)
+			}
+		}
+	})
+}
+
+// TestRetryAfterWait is about the wait for a retry that a response asks for.
 func TestRetryAfterWait(t *testing.T) {
 	t.Parallel()
-	const lowest = 500 * time.Millisecond
 	in := func(d time.Duration) string {
-		return time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC).Add(d).Format(http.TimeFormat)
+		bubbleStart := time.Date(2000, 1, 1, 0, 0, 0, 0, time.UTC)
+		return bubbleStart.Add(d).Format(http.TimeFormat)
 	}
-	const atOnce = 0
 	for _, tt := range []struct {
-		header    string
+		value     string
 		low, high time.Duration
 	}{
-		{"1", time.Second, 1500 * time.Millisecond},
-		{"7.25", 7250 * time.Millisecond, 7750 * time.Millisecond},
-		{"60", 60 * time.Second, 60500 * time.Millisecond},
-		{in(7 * time.Second), 7 * time.Second, 7500 * time.Millisecond},
-		{"0.3", lowest, 800 * time.Millisecond},
-		{"0.000000001", lowest, lowest + 1},
+		{"1", second, 1500 * ms},
+		{"7.25", 7250 * ms, 7750 * ms},
+		{"60", 60 * second, 60500 * ms},
+		{in(7 * second), 7 * second, 7500 * ms},
 
-		// As without the header.
-		{"", lowest, time.Second},
-		{"0", lowest, time.Second},
-		{"0.0", lowest, time.Second},
-		{"-7", lowest, time.Second},
-		{"-99999999999999999999", lowest, time.Second},
-		{"soon", lowest, time.Second},
-		{"1e1", lowest, time.Second},
-		{"7s", lowest, time.Second},
-		{in(0), lowest, time.Second},
-		{in(-time.Hour), lowest, time.Second},
+		// Never below the usual floor.
+		{"0.3", 500 * ms, 800 * ms},
+		{"0.000000001", 500 * ms, 500*ms + 1},
 
-		{"60.001", atOnce, atOnce},
-		{"86400", atOnce, atOnce},
-		{in(61 * time.Second), atOnce, atOnce},
-		{"9223372037", atOnce, atOnce},
-		{"18446744074", atOnce, atOnce}, // 2⁶⁴ ns
-		{strings.Repeat("9", 400), atOnce, atOnce},
+		// As without it.
+		{"", 500 * ms, second},
+		{"0", 500 * ms, second},
+		{"-7", 500 * ms, second},
+		{"soon", 500 * ms, second},
+		{in(-time.Hour), 500 * ms, second},
 	} {
 		for _, status := range []int{408, 409, 429, 500, 502, 503, 504} {
-			t.Run(fmt.Sprintf("%d %.40s", status, tt.header), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) {
-					low, high := tt.low, tt.high
-					if status != 429 && status != 503 {
-						low, high = lowest, time.Second
-					}
-					if wait := retryOnce(t, newTransport(nil), respond(status, "Retry-After", tt.header)); wait < low || wait > high {
-						t.Errorf("the wait is %v, want %v to %v", wait, low, high)
-					}
-				})
+			synctest.Test(t, func(t *testing.T) {
+				low, high := tt.low, tt.high
+				if status != 429 && status != 503 {
+					low, high = 500*ms, second
+				}
+				f := newFake(respond(status, "Retry-After", tt.value), respond(200))
+				start := time.Now()
+				tr := transport.New(newWaitingConfig(f))
+				wantAttempts(t, tr.Do(t.Context(), newRequest(t, baseURL)), 2)
+				if got := time.Since(start); got < low || got > high {
+					t.Errorf("%d with Retry-After %q: waited %v, want %v to %v",
+						status, tt.value, got, low, high)
+				}
 			})
 		}
 	}
 }
 
-// TestRetryAfterSpread: 200 callers that are turned away together do not return together.
-func TestRetryAfterSpread(t *testing.T) {
+// TestMaxRetryAfter: a response that asks for a longer wait is returned at once.
+func TestMaxRetryAfter(t *testing.T) {
 	t.Parallel()
-	for header, low := range map[string]time.Duration{"1": time.Second, "30": 30 * time.Second} {
+	for _, tt := range []struct {
+		value    string
+		limit    time.Duration
+		attempts int
+	}{
+		{"60", time.Minute, 4},
+		{"60.001", time.Minute, 1},
+		{"86400", time.Minute, 1},
+		{"18446744074", time.Minute, 1}, // 2⁶⁴ ns
+		{"1", 0, 1},
+		{"86400", 24 * time.Hour, 4},
+	} {
 		synctest.Test(t, func(t *testing.T) {
-			f := &fake{steps: append(slices.Repeat([]step{respond(429, "Retry-After", header)}, 200), respond(200))}
-			tr := newTransport(f)
+			config := newWaitingConfig(newFake(respond(429, "Retry-After", tt.value)))
+			config.MaxRetryAfter = tt.limit
 			start := time.Now()
-			var wg sync.WaitGroup
-			for range 200 {
-				wg.Go(func() { tr.Do(t.Context(), newRequest(t, baseURL)) })
+			last := transport.New(config).Do(t.Context(), newRequest(t, baseURL))
+			if last.Number != tt.attempts {
+				t.Errorf("%s s with a limit of %v: got %d attempts, want %d",
+					tt.value, tt.limit, last.Number, tt.attempts)
 			}
-			wg.Wait()
-			var tenths [5]int
-			for _, at := range f.at[200:] {
-				after := at.Sub(start) - low
-				if after < 0 || after > 500*time.Millisecond {
-					t.Fatalf("a retry came %v after the floor", after)
-				}
-				tenths[min(4, after/(100*time.Millisecond))]++
+			if !last.Retryable {
+				t.Error("a long wait made the outcome not retryable")
 			}
-			// 40 in each, give or take five standard deviations.
-			if slices.Min(tenths[:]) < 12 || slices.Max(tenths[:]) > 68 {
-				t.Errorf("the retries are not spread evenly: %v in each tenth of a second", tenths)
+			if tt.attempts == 1 {
+				wantElapsed(t, start, 0)
 			}
 		})
 	}
 }
 
-// TestRetryAfterLimits: what configurations at the edge make of the header.
-func TestRetryAfterLimits(t *testing.T) {
+// TestWaitLimits: settings at the edge do not overflow.
+func TestWaitLimits(t *testing.T) {
 	t.Parallel()
+	endless := strings.Repeat("9", 400)
 	for _, tt := range []struct {
-		name         string
-		header       string
-		set          func(*transport.Transport)
-		low, highest time.Duration
+		name             string
+		value            string
+		minWait, maxWait time.Duration
+		low, high        time.Duration
 	}{
-		{"no longer wait allowed", "1", func(tr *transport.Transport) { tr.MaxRetryAfter = 0 }, 0, 0},
-		{"just allowed", "2", func(tr *transport.Transport) { tr.MaxRetryAfter = 2 * time.Second }, 2 * time.Second, 2500 * time.Millisecond},
-		{"a day allowed", "86400", func(tr *transport.Transport) { tr.MaxRetryAfter = 24 * time.Hour }, 24 * time.Hour, 24*time.Hour + 500*time.Millisecond},
-		{"no spread", "2", func(tr *transport.Transport) { tr.MinWait, tr.MaxWait = 0, 0 }, 2 * time.Second, 2 * time.Second},
-		{"floor above it", "2", func(tr *transport.Transport) { tr.MinWait, tr.MaxWait = 5*time.Second, 9*time.Second }, 5 * time.Second, 7 * time.Second},
-		{"endless", strings.Repeat("9", 400), func(tr *transport.Transport) { tr.MaxRetryAfter = forever }, forever, forever},
-		{"endless floor", "2", func(tr *transport.Transport) { tr.MinWait, tr.MaxWait = forever, forever }, forever, forever},
+		{"no wait", "", 0, 0, 0, 0},
+		{"no spread", "2", 0, 0, 2 * second, 2 * second},
+		{"floor above Retry-After", "2", 5 * second, 9 * second, 5 * second, 7 * second},
+		{"endless Retry-After", endless, 500 * ms, 8 * second, forever, forever},
+		{"endless floor", "2", forever, forever, forever, forever},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			tr := newTransport(script(respond(503, "Retry-After", tt.header)))
-			tt.set(tr)
+			t.Parallel()
+			config := newConfig(newFake(respond(503, "Retry-After", tt.value)))
+			config.MinWait, config.MaxWait = tt.minWait, tt.maxWait
+			config.MaxRetryAfter = forever
 			ctx, cancel := context.WithCancel(t.Context())
 			r := newRequest(t, baseURL)
 			var wait time.Duration
-			r.After = func(a transport.Attempt) { wait = a.Wait; cancel() }
-			resp := tr.Do(ctx, r)
-			if wait < tt.low || wait > tt.highest || resp.Status != 503 {
-				t.Errorf("the wait is %v, want %v to %v; %+v", wait, tt.low, tt.highest, resp)
+			r.After = func(x *transport.Exchange) {
+				wait = x.Wait
+				cancel()
+			}
+			transport.New(config).Do(ctx, r)
+			if wait < tt.low || wait > tt.high {
+				t.Errorf("the wait is %v, want %v to %v", wait, tt.low, tt.high)
 			}
 		})
 	}
 }
 
-// TestRetryAfterOfResponse: the outcome tells what the response asked for, however the
-// call ends.
+// TestRetryAfterSpread: callers that are rejected together do not return together.
+func TestRetryAfterSpread(t *testing.T) {
+	t.Parallel()
+	const callers = 400
+	synctest.Test(t, func(t *testing.T) {
+		rejected := slices.Repeat([]httpmock.Responder{respond(429, "Retry-After", "30")}, callers)
+		f := newFake(append(rejected, respond(200))...)
+		tr := transport.New(newWaitingConfig(f))
+		start := time.Now()
+		var wg sync.WaitGroup
+		for range callers {
+			wg.Go(func() { tr.Do(t.Context(), newRequest(t, baseURL)) })
+		}
+		wg.Wait()
+		var quarters [4]int
+		for _, retry := range f.requests[callers:] {
+			after := retry.at.Sub(start.Add(30 * second))
+			if after < 0 || after > 500*ms {
+				t.Fatalf("a retry came %v after the time asked for, want 0 to 500 ms", after)
+			}
+			quarters[min(3, after/(125*ms))]++
+		}
+		if slices.Min(quarters[:]) < 50 {
+			t.Errorf("the retries are not spread over 500 ms: %v in its quarters", quarters)
+		}
+	})
+}
+
+// TestRetryAfterOfResponse: the outcome says what a 429 or 503 asked for, however the call
+// ends.
 func TestRetryAfterOfResponse(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
 		status int
-		header string
+		value  string
 		want   time.Duration
 	}{
-		{429, "40", 40 * time.Second}, {503, "0.5", 500 * time.Millisecond}, {429, "86400", 24 * time.Hour}, {429, "soon", 0}, {500, "40", 0}, {404, "40", 0},
+		{429, "40", 40 * second},
+		{503, "0.5", 500 * ms},
+		{429, "86400", 24 * time.Hour},
+		{429, "soon", 0},
+		{500, "40", 0},
+		{404, "40", 0},
 	} {
-		tr := newTransport(script(respond(tt.status, "Retry-After", tt.header)))
-		tr.MaxRetries = 0
-		if resp := tr.Do(t.Context(), newRequest(t, baseURL)); resp.RetryAfter != tt.want || resp.Status != tt.status {
-			t.Errorf("%d with Retry-After: %s became %+v", tt.status, tt.header, resp)
+		config := newConfig(newFake(respond(tt.status, "Retry-After", tt.value)))
+		config.MaxRetries = 0
+		last := transport.New(config).Do(t.Context(), newRequest(t, baseURL))
+		if last.RetryAfter != tt.want {
+			t.Errorf("%d with Retry-After %s: got %v, want %v",
+				tt.status, tt.value, last.RetryAfter, tt.want)
 		}
-	}
-}
-
-// The grammar of RFC 9110, sections 5.6.7 and 10.2.3, with fractions of seconds.
-var (
-	secondsPattern = regexp.MustCompile(`^([0-9]+\.?[0-9]*|\.[0-9]+)$`)
-	datePatterns   = []*regexp.Regexp{
-		regexp.MustCompile(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun), (?P<day>[0-9]{2}) (?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (?P<year>[0-9]{4}) (?P<clock>[0-9]{2}:[0-9]{2}:[0-9]{2}) GMT$`),
-		regexp.MustCompile(`^(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day, (?P<day>[0-9]{2})-(?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)-(?P<year>[0-9]{2}) (?P<clock>[0-9]{2}:[0-9]{2}:[0-9]{2}) GMT$`),
-		regexp.MustCompile(`^(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun) (?P<month>Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec) (?P<day>[0-9 ][0-9]) (?P<clock>[0-9]{2}:[0-9]{2}:[0-9]{2}) (?P<year>[0-9]{4})$`),
-	}
-	// likeDate is what RFC 9110 asks recipients to be tolerant of: other zones, other
-	// case, fractions.
-	likeDate = regexp.MustCompile(`(?i)^(mon|tue|wed|thu|fri|sat|sun)[a-z]*,? +[0-9a-z][0-9a-z: .,+-]*$`)
-)
-
-// dateOf reads a date exactly as the RFC writes it. ok is false for a day or a time of
-// day that does not exist, too.
-func dateOf(text string) (date time.Time, ok bool) {
-	for _, pattern := range datePatterns {
-		match := pattern.FindStringSubmatch(text)
-		if match == nil {
-			continue
-		}
-		part := func(name string) string { return match[pattern.SubexpIndex(name)] }
-		number := func(text string) int {
-			n, _ := strconv.Atoi(strings.TrimSpace(text))
-			return n
-		}
-		year, day := number(part("year")), number(part("day"))
-		if len(part("year")) == 2 {
-			// as package time reads it
-			if year += 1900; year < 1969 {
-				year += 100
-			}
-		}
-		months := []string{"Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"}
-		month := time.Month(slices.Index(months, part("month")) + 1)
-		clock := strings.Split(part("clock"), ":")
-		hour, minute, second := number(clock[0]), number(clock[1]), number(clock[2])
-		date = time.Date(year, month, day, hour, minute, second, 0, time.UTC)
-		return date, date.Day() == day && date.Month() == month && hour < 24 && minute < 60 && second < 60
-	}
-	return time.Time{}, false
-}
-
-func FuzzRetryAfter(f *testing.F) {
-	for _, value := range []string{
-		"", "0", "7", "007", "1.5", ".5", "5.", ".", "1.2.3", "-1", "+1", "1e3", "0x10", "1_000", "1,5", "inf", "NaN", " 7\t", "7, 8", "7 s", "\x007", "٣", "86400", "1000000000", "0.0000000001",
-		"9223372036", "9223372036.854775", "9223372036.8547758", "9223372036.854775807", "9223372036.854775808", "9223372037", "18446744073.709551616", "18446744074", "9223372036854775807", "99999999999999999999",
-		strings.Repeat("9", 400), "0." + strings.Repeat("0", 400) + "1", strings.Repeat("0", 400) + "1",
-		"Sun, 06 Nov 1994 08:49:37 GMT", "Sunday, 06-Nov-94 08:49:37 GMT", "Sun Nov  6 08:49:37 1994", "Sun Nov 06 08:49:37 1994", "Sunday, 06-Nov-69 08:49:37 GMT", "Sunday, 06-Nov-68 08:49:37 GMT",
-		"Fri, 31 Dec 9999 23:59:59 GMT", "Sat, 01 Jan 0000 00:00:00 GMT", "Sun, 31 Feb 2027 08:49:37 GMT", "Sun, 28 Feb 2027 24:00:00 GMT", "Sun, 28 Feb 2027 23:59:60 GMT", "sun, 06 nov 2094 08:49:37 GMT",
-		"Sun, 06 Nov 2094 08:49:37.5 GMT", "Sun, 06 Nov 2094 08:49:37 PST", "Sunday, 06-Nov-94 08:49:37 PST", "Sun, 6 Nov 2094 08:49:37 GMT", "2094-11-06T08:49:37Z",
-	} {
-		f.Add(value)
-	}
-	now := time.Date(2026, 11, 24, 12, 0, 0, 500_000_000, time.UTC)
-	f.Fuzz(func(t *testing.T, value string) {
-		wait := transport.RetryAfter(http.Header{"Retry-After": {value}}, now)
-		if wait < 0 {
-			t.Fatalf("RetryAfter(%q) = %v", value, wait)
-		}
-		text := strings.TrimSpace(value)
-		if secondsPattern.MatchString(text) {
-			want, exact := new(big.Rat).SetString(strings.TrimSuffix(text, "."))
-			if !exact {
-				t.Fatalf("%q cannot be read", value)
-			}
-			want.Mul(want, big.NewRat(int64(time.Second), 1))
-			if limit := new(big.Rat).SetInt64(math.MaxInt64); want.Cmp(limit) > 0 {
-				want = limit
-			}
-			// A float64 may be off by one in 2⁵⁰, and a fraction of a nanosecond is cut off.
-			off := new(big.Rat).Sub(want, new(big.Rat).SetInt64(int64(wait)))
-			allowed := new(big.Rat).Add(big.NewRat(1, 1), new(big.Rat).Mul(want, big.NewRat(1, 1<<50)))
-			if off.Abs(off).Cmp(allowed) > 0 {
-				t.Errorf("RetryAfter(%q) = %v, want %s ns", value, wait, want.FloatString(3))
-			}
-			return
-		}
-		if date, isDate := dateOf(text); isDate {
-			if want := max(0, date.Sub(now)); wait != want {
-				t.Errorf("RetryAfter(%q) = %v, want %v", value, wait, want)
-			}
-		} else if wait != 0 && !likeDate.MatchString(text) {
-			t.Errorf("RetryAfter(%q) = %v, which is neither seconds nor a date", value, wait)
-		}
-	})
-}
-
-func FuzzJitter(f *testing.F) {
-	for _, bounds := range [][2]int64{{0, 0}, {0, 1}, {1, 1}, {1, math.MaxInt64}, {math.MaxInt64, math.MaxInt64}, {math.MaxInt64/2 + 1, math.MaxInt64}, {5e8, 8e9}, {3, 4}} {
-		for _, n := range []uint16{0, 1, 2, 4, 62, 63, 64, math.MaxUint16} {
-			f.Add(n, bounds[0], bounds[1])
-		}
-	}
-	f.Fuzz(func(t *testing.T, n uint16, low, high int64) {
-		// No other bounds are allowed.
-		low, high = low&math.MaxInt64, high&math.MaxInt64
-		low, high = min(low, high), max(low, high)
-		ceiling := new(big.Int).Lsh(big.NewInt(low), uint(n))
-		if !ceiling.IsInt64() || ceiling.Int64() > high {
-			ceiling.SetInt64(high)
-		}
-		for range 4 {
-			if got := int64(transport.Jitter(int(n), time.Duration(low), time.Duration(high))); got < low || got > ceiling.Int64() {
-				t.Errorf("Jitter(%d, %d, %d) = %d, want %d to %d", n, low, high, got, low, ceiling)
-			}
-		}
-	})
-}
-
-// TestRetryAfterTooLong: if the context has ended, the response says so, even if its
-// Retry-After alone forbids a retry.
-func TestRetryAfterTooLong(t *testing.T) {
-	t.Parallel()
-	ctx, cancel := context.WithCancel(t.Context())
-	tr := newTransport(step(func(req *http.Request) (*http.Response, error) {
-		cancel()
-		return respond(503, "Retry-After", "3600")(req)
-	}))
-	if resp := tr.Do(ctx, newRequest(t, baseURL)); resp.Status != 503 || resp.Ended != context.Canceled {
-		t.Errorf("status %d, ended by %v", resp.Status, resp.Ended)
 	}
 }

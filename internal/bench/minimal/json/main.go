@@ -26,7 +26,8 @@ func main() {
 	if err != nil {
 		log.Fatal(err)
 	}
-	req, err := http.NewRequest(http.MethodPost, "https://api.courier.com/profiles/user-1", bytes.NewReader(text))
+	req, err := http.NewRequest(http.MethodPost,
+		"https://api.courier.com/profiles/user-1", bytes.NewReader(text))
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,3 +1,0 @@
-module github.com/trycourier/courier-go/v4
-
-go 1.26
