@@ -1,0 +1,138 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	courier "github.com/courier-profiles/courier-go"
+)
+
+func TestServesUntilTheContextEnds(t *testing.T) {
+	const delay = 50 * time.Millisecond
+	drain, stop := context.WithCancel(t.Context())
+	defer stop()
+	out, in := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		args := []string{"-addr", "127.0.0.1:0", "-key", "key", "-fail", "429,503",
+			"-delay", delay.String()}
+		err := run(t.Context(), drain, args, in)
+		in.CloseWithError(err)
+		ended <- err
+	}()
+
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		name, value, _ := strings.Cut(lines.Text(), "=")
+		if t.Setenv(name, value); name == "COURIER_API_KEY" {
+			break
+		}
+	}
+	if err := lines.Err(); err != nil {
+		t.Fatal(err)
+	}
+	client, err := courier.NewClientFromEnv(courier.WithMaxRetries(0))
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	profile := courier.Profile{Email: courier.Set("ada@example.com")}
+	var got []int
+	for range 3 {
+		begin := time.Now()
+		result, err := client.Profiles.Merge(t.Context(), "user-1", profile)
+		if took := time.Since(begin); took < delay {
+			t.Errorf("a merge took %v, want at least %v", took, delay)
+		}
+		var refused *courier.APIError
+		switch {
+		case errors.As(err, &refused):
+			got = append(got, refused.StatusCode)
+		case err != nil:
+			t.Fatal(err)
+		default:
+			got = append(got, result.StatusCode)
+		}
+	}
+	if diff := cmp.Diff([]int{429, 503, 200}, got); diff != "" {
+		t.Errorf("statuses of the first three merges (-want +got):\n%s", diff)
+	}
+
+	stop()
+	if err := <-ended; err != nil {
+		t.Errorf("run: %v", err)
+	}
+}
+
+func newRequest(ctx context.Context) *http.Request {
+	return httptest.NewRequestWithContext(ctx, http.MethodGet, "/", nil)
+}
+
+// Every request takes the delay, and requests do not wait for each other.
+func TestDelay(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		const delay = 100 * time.Millisecond
+		handler := delayed(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			w.WriteHeader(http.StatusTeapot)
+		}), delay)
+		for range 2 {
+			begin := time.Now()
+			var all sync.WaitGroup
+			for range 3 {
+				all.Go(func() {
+					response := httptest.NewRecorder()
+					handler.ServeHTTP(response, newRequest(t.Context()))
+					if response.Code != http.StatusTeapot {
+						t.Errorf("status %d, want that of the handler", response.Code)
+					}
+				})
+			}
+			all.Wait()
+			if took := time.Since(begin); took != delay {
+				t.Errorf("three requests at once took %v, want %v", took, delay)
+			}
+		}
+	})
+}
+
+// A request whose sender has gone away is not served.
+func TestDelayOfAbandonedRequest(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		handler := delayed(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {
+			t.Error("the request is served")
+		}), time.Hour)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		begin := time.Now()
+		handler.ServeHTTP(httptest.NewRecorder(), newRequest(ctx))
+		if took := time.Since(begin); took != time.Second {
+			t.Errorf("it took %v, want 1s", took)
+		}
+	})
+}
+
+func TestRefuses(t *testing.T) {
+	t.Parallel()
+	for _, args := range [][]string{
+		{"-key", ""},
+		{"-addr", "127.0.0.1"},
+		{"-delay", "-1s"},
+	} {
+		if err := run(t.Context(), t.Context(), args, io.Discard); err == nil {
+			t.Errorf("run(%q) started", args)
+		}
+	}
+}

@@ -1,0 +1,73 @@
+package main
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/courier-profiles/courier-go/cmd/internal/job"
+)
+
+// command is what was typed, for hints that are whole commands.
+type command struct {
+	args    []string
+	inputAt int // index of the input
+}
+
+// with returns the command with more flags, which replace those of the same name.
+func (c *command) with(flags ...string) string {
+	var names []string
+	for i := 0; i < len(flags); i++ {
+		if strings.HasPrefix(flags[i], "-") {
+			names = append(names, strings.TrimLeft(flags[i], "-"))
+		}
+	}
+	return c.text(flags, names, "")
+}
+
+// without returns the command for another input, without the flags of those names.
+func (c *command) without(input string, names ...string) string {
+	return c.text(nil, names, input)
+}
+
+// below returns the command for the input with a line above it, or "" if a shell
+// cannot put it there.
+func (c *command) below(line string, text decoded) string {
+	input := c.args[c.inputAt]
+	if text.encoding != "UTF-8" || text.marked || input == "-" || strings.Contains(line, "\n") {
+		return ""
+	}
+	if strings.HasSuffix(input, ".gz") || strings.HasSuffix(input, ".zst") {
+		return ""
+	}
+	return "(echo " + job.Quote(line) + "; cat " + job.ShellPath(input) + ") | " +
+		c.without("-")
+}
+
+// bools are the flags that need no value.
+var bools = []string{"dry-run", "yes", "fake", "fresh", "rest"}
+
+func (c *command) text(add, drop []string, input string) string {
+	words := slices.Clone(add)
+	for i := 0; i < len(c.args); i++ {
+		arg := c.args[i]
+		if i == c.inputAt {
+			if input != "" {
+				arg = input
+			}
+			words = append(words, arg)
+			continue
+		}
+		name, _, hasValue := strings.Cut(strings.TrimLeft(arg, "-"), "=")
+		takesNext := !hasValue && !slices.Contains(bools, name) && arg != "--"
+		if !slices.Contains(drop, name) {
+			words = append(words, arg)
+			if takesNext && i+1 < len(c.args) && i+1 != c.inputAt {
+				words = append(words, c.args[i+1])
+			}
+		}
+		if takesNext {
+			i++
+		}
+	}
+	return job.Command("courier-import", words...)
+}

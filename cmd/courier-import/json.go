@@ -1,0 +1,312 @@
+package main
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-json-experiment/json/jsontext"
+
+	courier "github.com/courier-profiles/courier-go"
+)
+
+// jsonReader reads objects. Their members, and those of objects in them, are values
+// with dotted names.
+//
+// A rejected object has its line number and the reason as further members. If it is
+// not an object, the text is in a member named text, or base64 if it is not UTF-8.
+// Both can be imported again.
+type jsonReader struct {
+	*readOptions
+	objects objects
+	text    decoded
+	list    []name
+	byPath  map[string]int
+}
+
+// objects is the text of one object after the other.
+type objects interface {
+	// next returns the line of an object and its text, which need not be valid, and
+	// io.EOF after the last one. The text is nil if it is too long.
+	next() (line int, text []byte, err error)
+}
+
+func newJSON(s *scanner, text decoded, o *readOptions) (*jsonReader, error) {
+	r := &jsonReader{readOptions: o, text: text, byPath: map[string]int{}}
+	var err error
+	r.objects, err = findObjects(s, o)
+	return r, err
+}
+
+func (r *jsonReader) names() []name { return r.list }
+
+func (r *jsonReader) next() (record, error) {
+	line, text, err := r.objects.next()
+	if err != nil {
+		return record{}, err
+	}
+	rec := record{line: line, text: string(text), size: len(text)}
+	if text == nil {
+		rec.problem = tooLong
+		return rec, nil
+	}
+	rec.problem = r.parse(&rec)
+	return rec, nil
+}
+
+// parse reads the record in a text.
+func (r *jsonReader) parse(rec *record) *problem {
+	var pairs []pair
+	for isWrapped := true; isWrapped; {
+		switch {
+		case !utf8.ValidString(rec.text):
+			return notUTF8
+		case r.text.converted && strings.ContainsRune(rec.text, utf8.RuneError):
+			return brokenText
+		}
+		var err error
+		if pairs, err = readPairs(rec.text); err != nil {
+			return wrongly("the text is not a JSON object", "the text is not a JSON object: %s",
+				err)
+		}
+		var inner string
+		if inner, isWrapped = unwrap(pairs); isWrapped {
+			rec.text = inner
+		}
+	}
+	pairs = withoutReason(pairs)
+	if r.isUpdate(pairs) {
+		return r.readUpdate(rec, pairs)
+	}
+	return r.flatten(rec, pairs, nil)
+}
+
+// isUpdate reports whether an object is {"user_id": …, "profile": {…}}. A profile
+// that is text is another one: OpenID Connect's URL of a page about the user.
+func (r *jsonReader) isUpdate(pairs []pair) bool {
+	if len(pairs) != 2 {
+		return false
+	}
+	for i, p := range pairs {
+		other := pairs[1-i]
+		isID := p.key == r.id || r.id == "" && isID(p.key)
+		if isID && other.key == "profile" && other.value[0] == '{' {
+			return true
+		}
+	}
+	return false
+}
+
+func (r *jsonReader) readUpdate(rec *record, pairs []pair) *problem {
+	for _, p := range pairs {
+		if p.key != "profile" {
+			rec.userID, _ = readID(p.value)
+			id := value{column: r.column([]string{p.key}, false), text: rec.userID}
+			rec.values = append(rec.values, id)
+			continue
+		}
+		rec.update = new(courier.Profile)
+		if err := json.Unmarshal(p.value, rec.update); err != nil {
+			return wrongly("the profile cannot be read", "profile: %s",
+				strings.TrimPrefix(err.Error(), "courier: "))
+		}
+		members, _ := readPairs(string(p.value)) // it was read before
+		for _, m := range members {
+			v := value{column: r.column([]string{"profile", m.key}, true), json: m.value}
+			_ = json.Unmarshal(m.value, &v.text) // if it is text
+			rec.values = append(rec.values, v)
+		}
+	}
+	return nil
+}
+
+// flatten adds the members of an object, and those of objects in it, to the record.
+func (r *jsonReader) flatten(rec *record, pairs []pair, above []string) *problem {
+	for _, p := range pairs {
+		path := append(slices.Clip(above), p.key)
+		if p.value[0] == '{' {
+			inner, err := readPairs(string(p.value))
+			if err != nil {
+				return wrongly("the text is not a JSON object", "%s: %s", p.key, err)
+			}
+			if len(inner) > 0 {
+				if problem := r.flatten(rec, inner, path); problem != nil {
+					return problem
+				}
+				continue
+			}
+		}
+		v := value{column: r.column(path, false), json: p.value}
+		if slices.ContainsFunc(rec.values, func(other value) bool {
+			return other.column == v.column
+		}) {
+			return wrongly("a name appears twice", "%s appears twice", strings.Join(path, "."))
+		}
+		if p.value[0] == '"' {
+			if err := json.Unmarshal(p.value, &v.text); err != nil {
+				return wrongly("the text is not a JSON object", "%s: %s", p.key, err)
+			}
+			v.text = strings.TrimSpace(v.text)
+		}
+		rec.values = append(rec.values, v)
+	}
+	return nil
+}
+
+// column returns the index of the name with that path.
+func (r *jsonReader) column(path []string, update bool) int {
+	key := strings.Join(path, "\x00")
+	if update {
+		key = "\x00" + key
+	}
+	i, ok := r.byPath[key]
+	if !ok {
+		i = len(r.list)
+		r.byPath[key] = i
+		r.list = append(r.list, name{strings.Join(path, "."), path, update})
+	}
+	return i
+}
+
+// readID returns a string, or the digits of an integer.
+func readID(value json.RawMessage) (id string, ok bool) {
+	if len(value) > 0 && value[0] == '"' {
+		return id, json.Unmarshal(value, &id) == nil
+	}
+	digits := bytes.TrimPrefix(value, []byte{'-'})
+	isInteger := len(digits) > 0 && len(bytes.Trim(digits, "0123456789")) == 0
+	return string(value), isInteger
+}
+
+// header is a byte order mark where -encoding may be set, because a file of
+// rejects is always UTF-8.
+func (r *jsonReader) header() string {
+	if r.text.marked || r.text.converted {
+		return byteOrderMark
+	}
+	return ""
+}
+
+func (r *jsonReader) reject(rec record, reason string) string {
+	var pairs []pair
+	switch own, err := readPairs(rec.text); {
+	case rec.text == "": // it was too long
+	case !utf8.ValidString(rec.text):
+		encoded := base64.StdEncoding.EncodeToString([]byte(rec.text))
+		pairs = []pair{{"base64", quoteJSON(encoded)}}
+	case err != nil, slices.ContainsFunc(own, isBroken):
+		pairs = []pair{{"text", quoteJSON(rec.text)}}
+	default:
+		pairs = withoutReason(own)
+	}
+	pairs = append(slices.Clip(pairs), pair{"line", fmt.Append(nil, rec.line)},
+		pair{"reason", quoteJSON(reason)})
+	var b strings.Builder
+	for i, p := range pairs {
+		b.WriteByte("{,"[min(i, 1)])
+		b.Write(quoteJSON(p.key))
+		b.WriteByte(':')
+		compact := jsontext.Value(p.value).Clone()
+		_ = compact.Compact(jsontext.AllowDuplicateNames(true)) // it was read before
+		b.Write(compact)
+	}
+	b.WriteString("}\n")
+	return b.String()
+}
+
+// isBroken reports whether the key could not be written as it was read: half of a
+// surrogate pair, "\ud800", became U+FFFD.
+func isBroken(p pair) bool { return strings.ContainsRune(p.key, utf8.RuneError) }
+
+// withoutReason returns the members without those that reject added at the end.
+func withoutReason(pairs []pair) []pair {
+	n := len(pairs) - 2
+	if n < 0 || pairs[n].key != "line" || pairs[n+1].key != "reason" {
+		return pairs
+	}
+	return pairs[:n]
+}
+
+// unwrap returns what reject put into an object's text or base64, if the object is
+// one of those.
+func unwrap(pairs []pair) (text string, ok bool) {
+	own := withoutReason(pairs)
+	isReject := len(own) < len(pairs)
+	pairs = own
+	if len(pairs) != 1 || pairs[0].key != "text" && pairs[0].key != "base64" {
+		return "", false
+	}
+	if json.Unmarshal(pairs[0].value, &text) != nil {
+		return "", false
+	}
+	if pairs[0].key == "base64" {
+		raw, err := base64.StdEncoding.DecodeString(text)
+		return string(raw), err == nil
+	}
+	return text, isReject || strings.HasPrefix(strings.TrimSpace(text), "{")
+}
+
+// pair is a key of an object, and its value as it was written.
+type pair struct {
+	key   string
+	value json.RawMessage
+}
+
+// readPairs reads an object in its own order. Unlike Unmarshal, it keeps duplicate
+// keys.
+func readPairs(text string) ([]pair, error) {
+	decoder := jsontext.NewDecoder(strings.NewReader(text),
+		jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
+	if decoder.PeekKind() != '{' {
+		return nil, errors.New("it does not begin with {")
+	}
+	_, err := decoder.ReadToken()
+	var pairs []pair
+	for err == nil && decoder.PeekKind() == '"' {
+		var key jsontext.Token
+		if key, err = decoder.ReadToken(); err != nil {
+			break
+		}
+		p := pair{key: key.String()}
+		var value jsontext.Value
+		value, err = decoder.ReadValue()
+		p.value = json.RawMessage(value.Clone())
+		pairs = append(pairs, p)
+	}
+	if err == nil {
+		_, err = decoder.ReadToken() // the closing }
+	}
+	if err != nil {
+		return nil, syntaxError(err)
+	}
+	if _, err := decoder.ReadToken(); err != io.EOF {
+		return nil, errors.New("there is more after its closing }")
+	}
+	return pairs, nil
+}
+
+func syntaxError(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return errors.New("it ends too early")
+	}
+	var syntactic *jsontext.SyntacticError
+	if errors.As(err, &syntactic) {
+		return errors.New(strings.TrimPrefix(err.Error(), "jsontext: "))
+	}
+	return err
+}
+
+// quoteJSON writes valid UTF-8 as JSON, and escapes only what it must.
+func quoteJSON(text string) []byte {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(text) // a string always can be
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'})
+}

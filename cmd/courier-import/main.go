@@ -1,0 +1,155 @@
+// Courier-import merges a file of users into Courier. It shows a plan of where each
+// column goes, asks, and then sends:
+//
+//	go run -C cmd ./courier-import -fake courier-import/users.csv
+//
+// It reads CSV, such as Courier's own template, and JSON; see -help. Records that it
+// cannot import go to users.rejected.csv, where they can be fixed. When it is
+// stopped, by Ctrl-C or in any other way, the same command resumes.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strings"
+
+	"github.com/courier-profiles/courier-go/cmd/internal/job"
+)
+
+func main() {
+	ctx, drain, stop := job.Signals(context.Background())
+	code := run(ctx, drain, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+func run(ctx, drain context.Context, args []string, stdin, stdout, stderr *os.File) int {
+	o, err := parseFlags(args, stdout)
+	if errors.Is(err, flag.ErrHelp) {
+		return job.Done
+	}
+	if err != nil {
+		return job.Fail(stderr, err)
+	}
+	rejected, err := importFile(ctx, drain, &o, stdin, stdout, stderr)
+	switch {
+	case err != nil:
+		return job.Fail(stderr, err)
+	case rejected:
+		return job.Rejected
+	}
+	return job.Done
+}
+
+// importFile runs the import. It returns whether records were rejected.
+func importFile(ctx, drain context.Context, o *options, stdin, stdout, stderr *os.File) (
+	rejected bool, err error,
+) {
+	var client *job.Client
+	if !o.dryRun {
+		if client, err = job.NewClient(o.fake); errors.Is(err, job.ErrNoKey) {
+			err = fmt.Errorf("%w.\nWithout one, -fake sends to an in-memory fake of Courier, "+
+				"and -dry-run stops after the plan:\n\t%s", err, o.command.with("-dry-run"))
+		}
+		if err != nil {
+			return false, err
+		}
+		defer client.Close()
+	}
+	in, err := openInput(drain, o.input, stdin)
+	if err != nil {
+		return false, err
+	}
+	defer in.close()
+	s := &source{in: in, o: &o.readOptions}
+	sample, err := s.sample()
+	if err != nil {
+		return false, err
+	}
+	idName, err := s.findID(sample, &o.command)
+	if err != nil {
+		return false, fmt.Errorf("%s: %w", in.name, err)
+	}
+	if err := o.setFiles(sample.reader); err != nil {
+		return false, err
+	}
+	p := newPlan(sample.reader, idName, &o.readOptions)
+	found, err := check(drain, s, p, stderr)
+	if err != nil {
+		return false, err
+	}
+	if found.records == 0 {
+		return false, fmt.Errorf("%s: %w", in.name, errNoRecords)
+	}
+	newPrinter(stdout).plan(in, p, found)
+	if o.dryRun {
+		return found.good < found.records, nil
+	}
+	return sendChecked(ctx, drain, &importRun{
+		options: o, source: s, plan: p, client: client, stderr: stderr,
+		rejects: &rejects{path: o.rejects},
+	}, found, stdin, stderr)
+}
+
+// sendChecked asks and sends.
+func sendChecked(ctx, drain context.Context, r *importRun, found *survey,
+	stdin, stderr *os.File,
+) (rejected bool, err error) {
+	o := r.options
+	if !o.fresh {
+		if err := r.rejects.checkNew(); err != nil {
+			return false, err
+		}
+	}
+	id := identity{Input: r.source.in.name, Sum: r.source.in.first.whole,
+		Destination: r.client.Destination, Rejects: o.rejects, Flags: o.reading()}
+	if r.checkpoint, err = openCheckpoint(o.checkpoint, id, o.fresh); err != nil {
+		return false, err
+	}
+	left := found.good - r.checkpoint.resumed
+	if r.checkpoint.resumed > 0 {
+		fmt.Fprintf(stderr, "\nResuming: %s merged before. (-fresh starts over.)\n",
+			job.Plural(r.checkpoint.resumed, "record was", "records were"))
+	}
+	if !o.yes && !o.fake && left > 0 {
+		question := fmt.Sprintf("\nSend %s to %s?", job.Plural(left, "record", "records"),
+			r.client.Destination)
+		if err := confirm(drain, question, o, stdin, stderr); err != nil {
+			return false, errors.Join(err, r.checkpoint.close())
+		}
+	}
+	fmt.Fprintln(stderr)
+	rejected, err = r.send(ctx, drain)
+	switch {
+	case err != nil:
+		return false, r.advise(err)
+	case rejected:
+		fmt.Fprintf(stderr, "The rejected records are in %s, with the reason for each.\n"+
+			"Fix them there, and import that file:\n\t%s\n", o.rejects,
+			o.command.without(o.rejects, "skip", "list", "encoding", "rejects", "fresh"))
+	}
+	return rejected, nil
+}
+
+// advise adds what to do to the reason for which a run has ended.
+func (r *importRun) advise(err error) error {
+	what := job.ErrorText(err)
+	switch {
+	case errors.Is(err, errChanged):
+		return err
+	case isDenied(err):
+		err = fmt.Errorf("the API key is not accepted (%s): check COURIER_API_KEY", what)
+	case errors.Is(err, job.ErrInterrupted):
+	default:
+		err = errors.New(strings.TrimPrefix(what, "nothing was sent: the run ended: "))
+	}
+	how := "run the same command again"
+	if r.input == "-" {
+		how += " with the same input"
+	}
+	return fmt.Errorf("%w.\nTo resume, %s:\n\t%s", err, how,
+		r.command.without(r.input, "fresh"))
+}

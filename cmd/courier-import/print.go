@@ -1,0 +1,290 @@
+package main
+
+import (
+	"fmt"
+	"io"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/rivo/uniseg"
+
+	"github.com/courier-profiles/courier-go/cmd/internal/job"
+)
+
+// printer prints a plan.
+type printer struct {
+	w     io.Writer
+	width int
+}
+
+func newPrinter(w io.Writer) *printer {
+	const widest = 120 // beyond that a table is hard to read
+	return &printer{w, min(job.Width(w), widest)}
+}
+
+// plan prints where each column goes, and what the check has found.
+func (pr *printer) plan(in *input, p *plan, s *survey) {
+	pr.line("%s: %s, %s", in.name, form(p.reader),
+		job.Plural(s.records, "record", "records"))
+	pr.line("")
+	pr.columns(p, s)
+	pr.notSent(p)
+	pr.rejected(s)
+	pr.suspicious(p, s)
+}
+
+// form says how an input is understood.
+func form(r reader) string {
+	switch r := r.(type) {
+	case *csvReader:
+		comma := map[byte]string{',': "commas", ';': "semicolons", '\t': "tabs", '|': "bars"}
+		name, ok := comma[r.comma]
+		if !ok {
+			name = "a delimiter of its own"
+		}
+		text := fmt.Sprintf("CSV with %s, %s", name, r.text.encoding)
+		if r.rejects {
+			text += ", a file of rejects"
+		}
+		return text
+	case *jsonReader:
+		return "JSON, " + r.text.encoding
+	}
+	return ""
+}
+
+func (pr *printer) line(format string, args ...any) {
+	fmt.Fprintln(pr.w, strings.TrimRight(fmt.Sprintf(format, args...), " "))
+}
+
+// text prints a text, in lines that begin with indent.
+func (pr *printer) text(indent, text string) {
+	line := indent
+	for _, word := range strings.Fields(text) {
+		room := pr.width - uniseg.StringWidth(line) - uniseg.StringWidth(word) - 1
+		if line != indent && room < 0 {
+			pr.line("%s", line)
+			line = strings.Repeat(" ", len(indent))
+		}
+		if strings.TrimSpace(line) != "" && !strings.HasSuffix(line, " ") {
+			line += " "
+		}
+		line += word
+	}
+	pr.line("%s", line)
+}
+
+// row prints a row of the table: a name, where it goes, a number and an example.
+func (pr *printer) row(cells ...string) {
+	rest := pr.width - 2 - 2 - 2 - 9 - 2
+	first, second := rest*3/8, rest*3/8
+	widths := []int{first, second, 9, rest - first - second}
+	var b strings.Builder
+	for i, cell := range cells {
+		b.WriteString("  ")
+		cut := fitWidth(cell, widths[i])
+		space := strings.Repeat(" ", widths[i]-uniseg.StringWidth(cut))
+		if i == 2 {
+			b.WriteString(space + cut)
+		} else {
+			b.WriteString(cut + space)
+		}
+	}
+	pr.line("%s", b.String())
+}
+
+// fitWidth cuts a text to that many columns of a terminal.
+func fitWidth(text string, width int) string {
+	if uniseg.StringWidth(text) <= width {
+		return text
+	}
+	var b strings.Builder
+	used := 0
+	for g := uniseg.NewGraphemes(text); g.Next(); {
+		if used += g.Width(); used > width-1 {
+			break
+		}
+		b.WriteString(g.Str())
+	}
+	return b.String() + "…"
+}
+
+func (pr *printer) columns(p *plan, s *survey) {
+	pr.row("from", "goes to", "records", "example")
+	var empty []string
+	for i, c := range p.columns {
+		target := strings.Join(c.target, ".")
+		switch {
+		case i == p.id:
+			to := "the user ID"
+			if target != "" {
+				to += " and " + target
+			}
+			pr.row(c.text, to, job.Number(c.survey.filled), c.example())
+		case c.target == nil:
+		case c.survey.filled == 0:
+			empty = append(empty, c.text)
+		default:
+			if c.asJSON {
+				target += ", as JSON"
+			}
+			pr.row(c.text, target, job.Number(c.survey.filled), c.example())
+		}
+	}
+	if len(empty) > 0 {
+		pr.text("  ", "No values: "+strings.Join(empty, ", ")+".")
+	}
+	users := int64(len(s.users))
+	text := fmt.Sprintf("%s of %s.", job.Plural(s.good, "record", "records"),
+		job.Plural(users, "user", "different users"))
+	if s.good > 0 {
+		pr.line("")
+		pr.text("Will be sent: ", text)
+	}
+}
+
+// example returns an example of the values, unless they may be credentials.
+func (c *column) example() string {
+	if c.survey.example != "" && isSensitive(c.text) {
+		return "(hidden)"
+	}
+	return c.survey.example
+}
+
+// isSensitive reports whether values of that name should not be shown.
+func isSensitive(name string) bool {
+	return isSecret(name) || slices.ContainsFunc(splitWords(name), func(word string) bool {
+		return slices.Contains([]string{"key", "webhook", "authorization", "credential",
+			"credentials", "arn", "psid"}, word)
+	})
+}
+
+func (pr *printer) notSent(p *plan) {
+	isFirst, canRest := true, false
+	taken := map[string]bool{}
+	for target := range p.targets {
+		taken[target] = true
+	}
+	for i, c := range p.columns {
+		if c.target != nil || i == p.id || c.survey.filled == 0 {
+			continue
+		}
+		if isFirst {
+			pr.line("")
+			pr.line("Will not be sent:")
+			isFirst = false
+		}
+		why := c.why
+		if why == "" {
+			canRest = true
+			if close := known().suggest(c.text, taken); close != "" {
+				why = "-column " + job.Quote(c.text+"="+close)
+			}
+		}
+		name := c.text
+		if name == "" {
+			name = fmt.Sprintf("(column %d)", i+1)
+		}
+		pr.pair(name, why, job.Number(c.survey.filled), c.example())
+	}
+	if canRest {
+		pr.text("  ", "To send one of them, use -column NAME=member. -rest=custom sends all "+
+			"into custom, and -rest sends them under their own names.")
+	}
+}
+
+// pair prints a name and why its values are not sent, or an example of them.
+func (pr *printer) pair(name, why, n, example string) {
+	if why == "" {
+		pr.row(name, "", n, example)
+		return
+	}
+	if uniseg.StringWidth(why) <= (pr.width-17)*3/8 {
+		pr.row(name, why, n, example)
+		return
+	}
+	pr.row(name, "", n, example)
+	pr.text("    ", why)
+}
+
+func (pr *printer) rejected(s *survey) {
+	if s.good == s.records {
+		return
+	}
+	const most = 20 // kinds of problems
+	pr.line("")
+	pr.line("Will be rejected: %s", job.Plural(s.records-s.good, "record", "records"))
+	slices.SortStableFunc(s.problems, func(a, b *problemCount) int { return int(b.n - a.n) })
+	for i, c := range s.problems {
+		if i == most {
+			pr.text("  ", fmt.Sprintf("and %d other reasons", len(s.problems)-most))
+			break
+		}
+		pr.text(fmt.Sprintf("%9s  ", job.Number(c.n)), c.kind+": "+linesText(c))
+	}
+}
+
+func linesText(c *problemCount) string {
+	var list []string
+	for _, line := range c.lines {
+		list = append(list, fmt.Sprint(line))
+	}
+	word := "lines "
+	if c.n == 1 {
+		word = "line "
+	}
+	text := word + strings.Join(list, ", ")
+	if more := c.n - int64(len(list)); more > 0 {
+		text += " and " + job.Number(more) + " more"
+	}
+	return text
+}
+
+// suspicious prints what is sent although it looks wrong.
+func (pr *printer) suspicious(p *plan, s *survey) {
+	var found []string
+	add := func(n int64, one, many string) {
+		if n > 0 {
+			found = append(found, job.Plural(n, one, many))
+		}
+	}
+	if s.most > 1 {
+		text := fmt.Sprintf("%s share the ID %s", job.Plural(int64(s.most), "record", "records"),
+			fitWidth(example(s.mostID, nil), 40))
+		if s.repeated > 1 {
+			text += fmt.Sprintf(", and %s more than one record too",
+				job.Plural(s.repeated-1, "other user has", "other users have"))
+		}
+		found = append(found, text)
+	}
+	add(s.ids.n, "user ID ends in .0", "user IDs end in .0")
+	for _, c := range p.columns {
+		for _, text := range slices.Sorted(maps.Keys(c.survey.nulls)) {
+			found = append(found, fmt.Sprintf("%s is %s in %s: use -null %s if that means "+
+				"no value", c.text, text, job.Plural(c.survey.nulls[text], "record", "records"),
+				job.Quote(text)))
+		}
+	}
+	first := func(x suspect) string { return fmt.Sprintf(", the first in line %d", x.line) }
+	for _, x := range []struct {
+		suspect
+		one, many string
+	}{
+		{s.phones, "phone number without a +, or with .0 or an exponent",
+			"phone numbers without a +, or with .0 or an exponent"},
+		{s.birthdates, "birthdate that is not YYYY-MM-DD", "birthdates that are not YYYY-MM-DD"},
+		{s.emails, "email address without exactly one @, or with < or >",
+			"email addresses without exactly one @, or with < or >"},
+	} {
+		add(x.n, x.one+first(x.suspect), x.many+first(x.suspect))
+	}
+	if len(found) == 0 {
+		return
+	}
+	pr.line("")
+	pr.line("Looks wrong, and will be sent all the same:")
+	for _, text := range found {
+		pr.text("  - ", text)
+	}
+}

@@ -1,0 +1,6 @@
+//go:build !windows
+
+package main
+
+// terminal is the terminal that the program runs in.
+const terminal = "/dev/tty"

@@ -1,0 +1,4 @@
+package main
+
+// terminal is the terminal that the program runs in.
+const terminal = "CONIN$"

@@ -1,0 +1,237 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestRejects(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, db *testDatabase) {
+		f := newFakeCourier(t)
+		db.addMany(t, 25, past)
+		f.respond("u03", fault{status: 400})
+		f.respond("u04", fault{status: 413})
+		f.respond("u24", fault{status: 400})
+		db.exec(t, `UPDATE users SET custom = '["plan"]' WHERE id = 'u05'`)
+		db.exec(t, `UPDATE users SET deleted_at = $1 WHERE id = 'u24'`, past)
+		db.add(t, "..", past, "Dots")
+		db.add(t, "", past, "Empty")
+		s := mustSync(t, db, f, small)
+		checkCount(t, "rejected", &s.rejected, 6)
+		checkCount(t, "merged", &s.merged, 21)
+		want := map[string]string{
+			"u03": "400 test_error: scripted",
+			"u04": "413 test_error: scripted",
+			"u24": "400 test_error: scripted",
+			"u05": "custom: the column must be a JSON object or NULL",
+			"..":  "userID: ",
+			"":    "userID: ",
+		}
+		checkRejects(t, db, want)
+
+		// A later run leaves them alone until they change, and then clears the entry.
+		f.respondNormally()
+		s = mustSync(t, db, f, small)
+		checkCount(t, "read by the second run", &s.read, 0)
+		checkRejects(t, db, want)
+		db.exec(t, `UPDATE users SET updated_at = $1, custom = NULL
+			WHERE id IN ('u03', 'u05', 'u24')`, time.Now())
+		db.exec(t, "UPDATE users SET updated_at = $1, deleted_at = $1 WHERE id = 'u04'", time.Now())
+		s = mustSync(t, db, f, small)
+		checkCount(t, "rejected by the third run", &s.rejected, 0)
+		checkRejects(t, db, map[string]string{"..": "userID: ", "": "userID: "})
+	})
+}
+
+// TestRejectsTooLarge has a row that is too large for Courier, by its own response.
+func TestRejectsTooLarge(t *testing.T) {
+	t.Parallel()
+	db, f := newTestSQLite(t), newFakeCourier(t)
+	db.add(t, "large", past, strings.Repeat("x", 7<<20))
+	db.add(t, "small", past, "Small")
+	mustSync(t, db, f, small)
+	f.checkName(t, "small", "Small")
+	checkRejects(t, db, map[string]string{"large": "413 "})
+}
+
+// TestRejectsBrokenText has text that is not UTF-8, which SQLite accepts.
+func TestRejectsBrokenText(t *testing.T) {
+	t.Parallel()
+	db, f := newTestSQLite(t), newFakeCourier(t)
+	db.exec(t, `INSERT INTO users (id, updated_at, name) VALUES
+		('ada', $1, CAST(x'ff' AS TEXT)), ('bo', $1, 'Bo')`, past)
+	mustSync(t, db, f, small)
+	f.checkName(t, "bo", "Bo")
+	checkRejects(t, db, map[string]string{"ada": "profile.name: "})
+}
+
+// TestRejectsRowsWithoutID has ids that are NULL, which no page can contain.
+func TestRejectsRowsWithoutID(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, db *testDatabase) {
+		db.create(t, "id text, name text, updated_at "+db.timeType())
+		f := newFakeCourier(t)
+		db.exec(t, `INSERT INTO users (id, updated_at, name) VALUES
+			('ada', $1, 'Ada'), (NULL, $1, 'A'), (NULL, $1, 'B'), ('bo', $1, 'Bo')`, past)
+		one := small
+		one.page = 1
+		s := mustSync(t, db, f, one)
+		checkCount(t, "rejected", &s.rejected, 2)
+		f.checkName(t, "ada", "Ada")
+		f.checkName(t, "bo", "Bo")
+		db.exec(t, "UPDATE users SET id = name, updated_at = $1 WHERE id IS NULL", time.Now())
+		s = mustSync(t, db, f, one)
+		checkCount(t, "rejected later", &s.rejected, 0)
+		f.checkName(t, "A", "A")
+	})
+}
+
+// TestFailure has a row that gets no success, for a reason that is not its own.
+func TestFailure(t *testing.T) {
+	t.Parallel()
+	const noResponse = 0
+	for _, status := range []int{noResponse, 500, 503, 429, 409} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			eachDatabase(t, func(t *testing.T, db *testDatabase) {
+				f := newFakeCourier(t)
+				db.addMany(t, 25, past)
+				db.exec(t, "UPDATE users SET deleted_at = $1 WHERE id = 'u19'", past)
+				f.respond("u13", fault{status: status})
+				f.respond("u11", fault{status: 400})
+				_, text := mustStop(t, db, f, small)
+				checkContains(t, text, past.Add(13*time.Second).Format(time.RFC3339Nano))
+				checkOmits(t, text, "u13")
+				checkRejects(t, db, map[string]string{"u11": "400 "})
+				if got := db.watermark(t).ID.V; got != "u12" {
+					t.Errorf("the watermark is after %s, want u12", got)
+				}
+				if n := f.operations("delete profile")["u19"]; n != 0 {
+					t.Error("a profile was deleted after the failure")
+				}
+
+				f.respondNormally()
+				db.exec(t, "UPDATE users SET deleted_at = NULL WHERE id = 'u19'")
+				db.exec(t, "UPDATE users SET updated_at = $1 WHERE id = 'u11'", time.Now())
+				mustSync(t, db, f, small)
+				f.checkNames(t, 25)
+				checkRejects(t, db, nil)
+			})
+		})
+	}
+}
+
+// TestRefusedKey has Courier refuse the API key in the middle of a run.
+func TestRefusedKey(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{401, 403} {
+		t.Run(fmt.Sprint(status), func(t *testing.T) {
+			t.Parallel()
+			db, f := newTestSQLite(t), newFakeCourier(t)
+			db.addMany(t, 25, past)
+			f.respond("u13", fault{status: status})
+			_, text := mustStop(t, db, f, small)
+			checkContains(t, text, fmt.Sprint(status, " test_error"))
+			checkRejects(t, db, nil)
+			if got := db.watermark(t).ID.V; got < "u09" || got > "u12" {
+				t.Errorf("the watermark is after %s, want u09 to u12", got)
+			}
+			f.respondNormally()
+			mustSync(t, db, f, small)
+			f.checkNames(t, 25)
+		})
+	}
+}
+
+// TestFirstRowFails leaves the watermark before all rows.
+func TestFirstRowFails(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, db *testDatabase) {
+		f := newFakeCourier(t)
+		db.addMany(t, 3, past)
+		f.respond("u00", fault{status: 503})
+		mustStop(t, db, f, small)
+		mustStop(t, db, f, small)
+		f.respondNormally()
+		mustSync(t, db, f, small)
+		f.checkNames(t, 3)
+	})
+}
+
+// TestFailureInTheOverlap has a failure among rows that an earlier run read already.
+// Each run would creep back by the overlap if it began anew.
+func TestFailureInTheOverlap(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, db *testDatabase) {
+		f := newFakeCourier(t)
+		mustSync(t, db, f, small)
+		end := db.watermark(t).UpdatedAt
+		db.addMany(t, 5, end.Add(-10*time.Second))
+		f.respond("u02", fault{status: 503})
+		for range 20 {
+			mustStop(t, db, f, small)
+			if got := db.watermark(t).ID.V; got != "u01" {
+				t.Fatalf("the watermark is after %s, want u01", got)
+			}
+		}
+		f.respondNormally()
+		mustSync(t, db, f, small)
+		f.checkNames(t, 5)
+	})
+}
+
+// TestOutage has nothing work. The run must not try every row of a large page.
+func TestOutage(t *testing.T) {
+	t.Parallel()
+	for name, outage := range map[string]fault{
+		"Courier":          {status: 500},
+		"a captive portal": {status: 200, foreign: true},
+		"a wrong base URL": {status: 404, foreign: true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, f := newTestSQLite(t), newFakeCourier(t)
+			for i := range 300 {
+				id := fmt.Sprint("user-", i)
+				db.add(t, id, past, id)
+				f.respond(id, outage)
+			}
+			large := small
+			large.page = 1000
+			mustStop(t, db, f, large)
+			if n := f.count(); n >= 300 {
+				t.Errorf("%d requests were sent", n)
+			}
+			checkRejects(t, db, nil)
+			f.respondNormally()
+			s := mustSync(t, db, f, large)
+			checkCount(t, "merged in the end", &s.merged, 300)
+		})
+	}
+}
+
+// TestDatabaseIsLost loses the connection while a page is sent.
+func TestDatabaseIsLost(t *testing.T) {
+	t.Parallel()
+	db, f := newTestPostgres(t), newFakeCourier(t)
+	db.addMany(t, 25, past)
+	f.onRequest(func(request int, _ *http.Request) {
+		if request == 13 {
+			db.exec(t, `SELECT pg_terminate_backend(pid) FROM pg_locks
+				WHERE locktype = 'advisory' AND objid = 'users'::regclass`)
+		}
+	})
+	if _, err := syncOnce(t, db, f, small); !errors.Is(err, errSave) {
+		t.Fatalf("error %v, want %v", err, errSave)
+	}
+	mustSync(t, db, f, small)
+	f.checkNames(t, 25)
+	if n := f.count(); n > 35 {
+		t.Errorf("%d requests for 25 rows and pages of 10", n)
+	}
+}

@@ -1,0 +1,124 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/courier-profiles/courier-go/cmd/internal/job"
+)
+
+// TestDemo runs the program as the README says, with no environment.
+func TestDemo(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	p := newProgram([]string{"TMPDIR=" + folder})
+	p.mustExit(t, job.Done)
+	want, err := os.ReadFile(filepath.Join("testdata", "demo.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	times := regexp.MustCompile(`(?m)^ +time .*$`)
+	got := times.ReplaceAllString(p.out.String(), "          time          12ms")
+	if diff := cmp.Diff(string(want), got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
+	}
+	if p.err.Len() > 0 {
+		t.Errorf("on standard error:\n%s", &p.err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(folder, "courier-sync-*")); len(left) > 0 {
+		t.Errorf("the demo left %v", left)
+	}
+}
+
+func TestExitCodes(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, db *testDatabase) {
+		f := newFakeCourier(t)
+		db.addMany(t, 12, past)
+		exits := func(want int, text string) {
+			t.Helper()
+			p := newJob(db, f, "-page=5")
+			p.mustExit(t, want)
+			checkContains(t, p.err.String(), text)
+			checkOmits(t, p.err.String(), f.APIKey, "Name of", "u03")
+		}
+		f.respond("u03", fault{status: 401})
+		exits(job.Failed, "the sync stopped, and the next run resumes there: at the row with")
+		f.respond("u03", fault{status: 400})
+		exits(job.Rejected, "see the table courier_sync_rejects")
+		exits(job.Done, "rows read             0\n")
+		db.exec(t, "DROP TABLE users")
+		exits(job.Failed, "users")
+	})
+}
+
+// TestSettings has environments and flags that are wrong.
+func TestSettings(t *testing.T) {
+	t.Parallel()
+	const (
+		key = "COURIER_API_KEY=secret-key"
+		url = "DATABASE_URL=postgres://user:secret-word@127.0.0.1:1/users"
+	)
+	noFile := "DATABASE_URL=sqlite:" + filepath.Join(t.TempDir(), "none.db")
+	for _, test := range []struct {
+		name string
+		env  []string
+		args []string
+		want string
+	}{
+		{"no key", []string{url}, nil, "set COURIER_API_KEY"},
+		{"no database", []string{key}, nil, "DATABASE_URL is not set"},
+		{"no database, and the other name of the key",
+			[]string{"COURIER_AUTH_TOKEN=secret-key"}, nil, "DATABASE_URL is not set"},
+		{"no server", []string{key, url}, nil, "connect to the database"},
+		{"another database", []string{key, "DATABASE_URL=mysql://user:secret-word@127.0.0.1/users"},
+			nil, "use postgres://"},
+		{"not a port", []string{key, "DATABASE_URL=postgres://user:secret-word@127.0.0.1:x/users"},
+			nil, "DATABASE_URL cannot be read"},
+		{"no file", []string{key, noFile}, nil, "none.db"},
+		{"a wrong key", []string{"COURIER_API_KEY=secret key", url}, nil, "COURIER_API_KEY"},
+		{"an unknown flag", nil, []string{"-fast"}, "see -help"},
+		{"an argument", nil, []string{"users"}, "use only flags"},
+		{"-table", nil, []string{"-table="}, "-table is empty"},
+		{"-overlap", nil, []string{"-overlap=-1s"}, "-overlap is -1s"},
+		{"-max-deletes", nil, []string{"-max-deletes=-1"}, "-max-deletes is -1"},
+		{"-page", nil, []string{"-page=0"}, "-page is 0"},
+		{"-concurrency", nil, []string{"-concurrency=0"}, "-concurrency is 0"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			p := newProgram(test.env, test.args...)
+			p.mustExit(t, job.Failed)
+			checkContains(t, p.err.String(), test.want)
+			checkOmits(t, p.err.String(), "secret")
+		})
+	}
+}
+
+// TestHelp checks that the README has all flags, with their defaults.
+func TestHelp(t *testing.T) {
+	t.Parallel()
+	var out bytes.Buffer
+	if code := run(t.Context(), t.Context(), []string{"-help"}, &out, &out); code != job.Done {
+		t.Errorf("exit code %d", code)
+	}
+	readme, err := os.ReadFile("README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	pattern := regexp.MustCompile(`(?s)\n  (-[\w-]+) .*?\(default "?(\w+)"?\)`)
+	flags := pattern.FindAllStringSubmatch(out.String(), -1)
+	if len(flags) != 5 {
+		t.Fatalf("%d flags with a default in\n%s", len(flags), &out)
+	}
+	for _, flag := range flags {
+		line := "| `" + flag[1] + "` | " + strings.TrimSuffix(flag[2], "0s") + " |"
+		checkContains(t, string(readme), line)
+	}
+}

@@ -1,0 +1,86 @@
+package main
+
+import (
+	"context"
+	"database/sql"
+	"fmt"
+	"net/url"
+	"path/filepath"
+	"strconv"
+	"time"
+
+	"github.com/gofrs/flock"
+	_ "modernc.org/sqlite" // the driver "sqlite"
+
+	"github.com/courier-profiles/courier-go/cmd/internal/job"
+)
+
+// sqliteTime is the form of the times in SQLite. Text compares as time does only if
+// all times have the same length and the same zone.
+const (
+	sqliteTime = "2006-01-02T15:04:05.000000Z"
+	sqliteGlob = "[0-9][0-9][0-9][0-9]-[0-9][0-9]-[0-9][0-9]T" +
+		"[0-9][0-9]:[0-9][0-9]:[0-9][0-9].[0-9][0-9][0-9][0-9][0-9][0-9]Z"
+)
+
+type sqlite struct {
+	path string
+	file *flock.Flock
+}
+
+func newSQLite(path string) (*sqlite, error) {
+	file, err := job.Open(path) // its error is the better one
+	if err != nil {
+		return nil, fmt.Errorf("DATABASE_URL: %w", err)
+	}
+	file.Close()
+	path, err = filepath.Abs(path)
+	return &sqlite{path, flock.New(path + ".sync-lock")}, err
+}
+
+func (s *sqlite) open() (*sql.DB, error) {
+	query := url.Values{
+		"mode":    {"rw"},
+		"_pragma": {"busy_timeout(10000)"},
+		"_txlock": {"immediate"},
+	}
+	dsn := url.URL{Scheme: "file", Path: filepath.ToSlash(s.path), RawQuery: query.Encode()}
+	return sql.Open("sqlite", dsn.String())
+}
+
+func (s *sqlite) timeType() string { return "TEXT" }
+
+func (s *sqlite) timeValue(at time.Time) any { return at.UTC().Format(sqliteTime) }
+
+func (s *sqlite) lock(ctx context.Context, _ *sql.Conn, _ *table) error {
+	_, err := s.file.TryLockContext(ctx, 100*time.Millisecond)
+	return err
+}
+
+func (s *sqlite) unlock() { _ = s.file.Unlock() }
+
+func (s *sqlite) check(ctx context.Context, conn *sql.Conn, t *table) (string, error) {
+	column := quote(t.updatedAt)
+	bad := column + " NOT GLOB '" + sqliteGlob + "'"
+	// The file, which may be moved, has no other table of the name.
+	return t.name, checkTimes(ctx, conn, t, bad, func(sample string) string {
+		return "store it as UTC in the form " + sqliteTime + ", or sync a view that has " +
+			"strftime('%Y-%m-%dT%H:%M:%f000Z', " + strftimeValue(column, sample) + ") " +
+			"AS updated_at"
+	})
+}
+
+// strftimeValue returns the arguments of strftime for a column with such a time.
+func strftimeValue(column, sample string) string {
+	const minMilliseconds = 1e11 // since 1970: in 1973, which as seconds is the year 5138
+	n, err := strconv.ParseFloat(sample, 64)
+	switch {
+	case err != nil:
+		return column
+	case n < minMilliseconds:
+		return column + ", 'unixepoch'"
+	}
+	return column + " / 1000.0, 'unixepoch'"
+}
+
+func (s *sqlite) now(context.Context, *sql.Conn) (time.Time, error) { return time.Now(), nil }

@@ -1,0 +1,255 @@
+package main
+
+import (
+	"database/sql"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// planOf returns the plan of a query of pages.
+func planOf(t *testing.T, db *testDatabase, o options, from position) string {
+	t.Helper()
+	s := &syncer{options: o}
+	if err := s.open(t.Context(), db.url); err != nil {
+		t.Fatal(err)
+	}
+	defer s.store.close()
+	query, args := s.store.pageQuery(from, time.Now(), 500)
+	explain, columns := "EXPLAIN ", 1
+	if db.isSQLite() {
+		explain, columns = "EXPLAIN QUERY PLAN ", 4
+	}
+	rows, err := s.store.conn.QueryContext(t.Context(), explain+query, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer rows.Close()
+	plan := ""
+	for rows.Next() {
+		var line string
+		values := []any{new(any), new(any), new(any), &line}
+		if err := rows.Scan(values[len(values)-columns:]...); err != nil {
+			t.Fatal(err)
+		}
+		plan += line + "\n"
+	}
+	return plan
+}
+
+// checkPlans checks that the queries of pages are ranges of an index, in its order.
+func checkPlans(t *testing.T, db *testDatabase, o options, index string) {
+	t.Helper()
+	for _, id := range []sql.Null[string]{{}, {V: "user-1", Valid: true}} {
+		plan := planOf(t, db, o, position{past, id})
+		if db.isSQLite() {
+			checkContains(t, plan, "USING INDEX "+index+" (")
+		} else {
+			checkContains(t, plan, "Index Scan using "+index)
+		}
+		checkOmits(t, plan, "Sort", "TEMP B-TREE")
+	}
+}
+
+func TestPageUsesTheIndex(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, db *testDatabase) {
+		if !db.isSQLite() {
+			db.exec(t, `INSERT INTO users (id, updated_at)
+				SELECT 'user-' || n, '2026-01-01'::timestamptz + n * interval '1 second'
+				FROM generate_series(1, 20000) AS n`)
+			db.exec(t, "ANALYZE users")
+		}
+		checkPlans(t, db, small, "users_changed")
+	})
+}
+
+// TestKindsOfID pages through ids that are not text.
+func TestKindsOfID(t *testing.T) {
+	t.Parallel()
+	uuid := func(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", 100-i) }
+	number := func(i int) string { return fmt.Sprint(95 + i) } // 99 and 100 differ in length
+	for _, test := range []struct {
+		name, kind string
+		new        func(*testing.T) *testDatabase
+		id         func(int) string
+	}{
+		{"PostgreSQL/bigint", "bigint", newTestPostgres, number},
+		{"PostgreSQL/uuid", "uuid", newTestPostgres, uuid},
+		{"SQLite/integer", "INTEGER", newTestSQLite, number},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			db, f := test.new(t), newFakeCourier(t)
+			db.create(t, "id "+test.kind+" PRIMARY KEY, name text, updated_at "+db.timeType())
+			var want []string
+			for i := range 12 {
+				want = append(want, test.id(i))
+				db.add(t, test.id(i), past, "Ada")
+			}
+			f.respond(test.id(7), fault{status: 400})
+			f.respond(test.id(8), fault{status: 503})
+			two := small
+			two.page = 2
+			mustStop(t, db, f, two)
+			f.respondNormally()
+			db.exec(t, "UPDATE users SET updated_at = $1 WHERE id = $2", time.Now(), test.id(7))
+			mustSync(t, db, f, two)
+			got := []string{}
+			for id := range f.profiles(t) {
+				got = append(got, id)
+			}
+			slices.Sort(got)
+			slices.Sort(want)
+			if diff := cmp.Diff(want, got); diff != "" {
+				t.Errorf("profiles: -want +got\n%s", diff)
+			}
+			checkRejects(t, db, nil)
+		})
+	}
+}
+
+// TestUnusableTimes has an updated_at that pagination would skip.
+func TestUnusableTimes(t *testing.T) {
+	t.Parallel()
+	const inUTC = "store it as UTC in the form 2006-01-02T15:04:05.000000Z"
+	milliseconds := `strftime('%Y-%m-%dT%H:%M:%f000Z', "updated_at" / 1000.0, 'unixepoch')`
+	for _, test := range []struct {
+		name  string
+		new   func(*testing.T) *testDatabase
+		kind  string // of the column
+		value string
+		want  string
+	}{
+		{"PostgreSQL/NULL", newTestPostgres, "timestamptz", "NULL", "NULL or unusable in 1 row,"},
+		{"PostgreSQL/infinity", newTestPostgres, "timestamptz", "'infinity'", "a finite time"},
+		{"PostgreSQL/minus infinity", newTestPostgres, "timestamptz", "'-infinity'", "a finite"},
+		{"PostgreSQL/without time zone", newTestPostgres, "timestamp", "now()",
+			`a view that has "updated_at" AT TIME ZONE 'UTC' AS updated_at`},
+		{"PostgreSQL/epoch", newTestPostgres, "bigint", "1767323045000",
+			`a view that has to_timestamp("updated_at" / 1000.0) AS updated_at`},
+		{"SQLite/NULL", newTestSQLite, "TEXT", "NULL", "NULL or unusable in 1 row,"},
+		{"SQLite/CURRENT_TIMESTAMP", newTestSQLite, "TEXT", "CURRENT_TIMESTAMP", inUTC},
+		{"SQLite/milliseconds", newTestSQLite, "TEXT", "'2026-01-02T03:04:05.678Z'", inUTC},
+		{"SQLite/nanoseconds", newTestSQLite, "TEXT", "'2026-01-02T03:04:05.678901234Z'", inUTC},
+		{"SQLite/offset", newTestSQLite, "TEXT", "'2026-01-02T03:04:05.678901+01:00'", inUTC},
+		{"SQLite/epoch milliseconds", newTestSQLite, "INTEGER", "1767323045678", milliseconds},
+		{"SQLite/epoch seconds", newTestSQLite, "INTEGER", "1767323045",
+			`strftime('%Y-%m-%dT%H:%M:%f000Z', "updated_at", 'unixepoch')`},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			db := test.new(t)
+			db.create(t, "id text PRIMARY KEY, updated_at "+test.kind)
+			db.exec(t, "INSERT INTO users (id, updated_at) VALUES ('ada', "+test.value+")")
+			_, text := mustStop(t, db, newFakeCourier(t), small)
+			checkContains(t, text, test.want)
+		})
+	}
+}
+
+// TestAdviceOnTimes follows the advice for each kind of time in SQLite.
+func TestAdviceOnTimes(t *testing.T) {
+	t.Parallel()
+	for name, value := range map[string]string{
+		"CURRENT_TIMESTAMP":  "CURRENT_TIMESTAMP",
+		"offset":             "'2026-01-02T03:04:05.678901+01:00'",
+		"epoch milliseconds": "1767323045678",
+		"epoch seconds":      "1767323045",
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, f := newTestSQLite(t), newFakeCourier(t)
+			db.create(t, "id TEXT PRIMARY KEY, updated_at, name TEXT")
+			db.exec(t, "INSERT INTO users VALUES ('ada', "+value+", 'Ada')")
+			_, text := mustStop(t, db, f, small)
+			_, advice, found := strings.Cut(text, "sync a view that has ")
+			if !found {
+				t.Fatalf("no advice in %q", text)
+			}
+			db.exec(t, "CREATE VIEW fixed AS SELECT id, "+advice+", name FROM users")
+			view := small
+			view.table.name = "fixed"
+			mustSync(t, db, f, view)
+			f.checkName(t, "ada", "Ada")
+		})
+	}
+}
+
+// TestSQLiteTimes checks that the text of times compares as the times do.
+func TestSQLiteTimes(t *testing.T) {
+	t.Parallel()
+	ascending := []time.Time{
+		{},
+		past.Add(-time.Second),
+		past.Add(-time.Microsecond),
+		past.In(time.FixedZone("", -5*3600)),
+		past.Add(time.Microsecond).In(time.FixedZone("", 14*3600)),
+		past.Add(100 * time.Microsecond),
+		time.Date(2026, 12, 31, 23, 59, 59, 999_999_999, time.UTC),
+		time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC),
+	}
+	previous := ""
+	for _, at := range ascending {
+		text := new(sqlite).timeValue(at).(string)
+		if text <= previous {
+			t.Errorf("%s is not after %s", text, previous)
+		}
+		previous = text
+		back, err := parseTime(text)
+		if err != nil {
+			t.Error(err)
+		}
+		if want := at.Truncate(time.Microsecond); !back.Equal(want) {
+			t.Errorf("%s is read as %v, want %v", text, back, want)
+		}
+	}
+}
+
+// TestRoleWithoutCreate runs as a role that may not create tables.
+func TestRoleWithoutCreate(t *testing.T) {
+	t.Parallel()
+	db, f := newTestPostgres(t), newFakeCourier(t)
+	mustSync(t, db, f, small) // creates the tables
+	db.grantTo(t, "nightly")
+	db.add(t, "ada", time.Now(), "Ada")
+	mustSync(t, db.as("nightly"), f, small)
+	f.checkName(t, "ada", "Ada")
+}
+
+// grantTo creates a role that may do what the sync needs in the schema of the test.
+func (db *testDatabase) grantTo(t *testing.T, role string) {
+	t.Helper()
+	schema := db.schemaName()
+	db.exec(t, "CREATE ROLE "+role+" LOGIN")
+	db.exec(t, "GRANT USAGE ON SCHEMA "+schema+" TO "+role)
+	db.exec(t, "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA "+schema+" TO "+role)
+}
+
+// as returns the database as another role sees it.
+func (db *testDatabase) as(role string) *testDatabase {
+	other := *db
+	other.url = strings.Replace(db.url, "user=test", "user="+role, 1)
+	return &other
+}
+
+// TestTablesOfEarlierVersion has the tables of version 0.2, which know no schemas.
+func TestTablesOfEarlierVersion(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, db *testDatabase) {
+		f := newFakeCourier(t)
+		db.add(t, "ada", past, "Ada")
+		db.exec(t, "CREATE TABLE courier_sync (name TEXT PRIMARY KEY)")
+		db.exec(t, "CREATE TABLE courier_sync_rejects (user_id TEXT PRIMARY KEY)")
+		_, text := mustStop(t, db, f, small)
+		checkContains(t, text, "drop the tables courier_sync and courier_sync_rejects")
+		db.exec(t, "DROP TABLE courier_sync")
+		db.exec(t, "DROP TABLE courier_sync_rejects")
+		mustSync(t, db, f, small)
+		f.checkName(t, "ada", "Ada")
+	})
+}

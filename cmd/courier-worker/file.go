@@ -1,0 +1,174 @@
+package main
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"unicode/utf8"
+
+	"github.com/nats-io/nats.go/jetstream"
+
+	courier "github.com/courier-profiles/courier-go"
+	"github.com/courier-profiles/courier-go/cmd/internal/job"
+)
+
+// line is an update as publish reads it.
+type line struct {
+	ID      *string          `json:"id"`
+	UserID  string           `json:"user_id"`
+	Profile *courier.Profile `json:"profile"`
+}
+
+// publish publishes the updates of a file in order, after it has checked all of them.
+func publish(
+	ctx, drain context.Context, js jetstream.JetStream, s settings,
+	in io.Reader, out, logs io.Writer,
+) error {
+	q, err := openQueue(ctx, js, s)
+	if err != nil {
+		return err
+	}
+	file, err := os.CreateTemp("", "courier-worker-*.ndjson") // only for this user to read
+	if err != nil {
+		return err
+	}
+	defer os.Remove(file.Name())
+	defer file.Close()
+	hash := sha256.New()
+	if _, err := io.Copy(io.MultiWriter(file, hash), in); err != nil {
+		return err
+	}
+	// An update without an id is known by the hash of the file and its line. So publishing
+	// the file again repeats nothing, and no line of another file is mistaken for it.
+	prefix := fmt.Sprintf("%x-", hash.Sum(nil)[:16])
+	if err := check(file, js.Conn().MaxPayload()); err != nil {
+		return fmt.Errorf("%w; nothing was published", err)
+	}
+
+	var published, duplicates atomic.Int64
+	counts := func() string {
+		return fmt.Sprintf("%s published, %s already there",
+			job.Number(published.Load()), job.Number(duplicates.Load()))
+	}
+	progress := job.StartProgress(logs, func() job.Status { return job.Status{Text: counts()} })
+	publisher := &Publisher{q}
+	err = eachLine(file, js.Conn().MaxPayload(), func(number int, l line) error {
+		if drain.Err() != nil {
+			return job.ErrInterrupted
+		}
+		id := prefix + strconv.Itoa(number)
+		if l.ID != nil {
+			id = *l.ID
+		}
+		ack, err := publisher.Publish(ctx, id, l.UserID, *l.Profile)
+		switch {
+		case err != nil:
+			return err
+		case ack.Duplicate:
+			duplicates.Add(1)
+		default:
+			published.Add(1)
+		}
+		return nil
+	})
+	progress.Stop()
+	fmt.Fprintln(out, counts())
+	if err != nil {
+		return fmt.Errorf("%w (to resume, publish the same file again)", err)
+	}
+	return nil
+}
+
+// check refuses a file with a line that cannot be published.
+func check(file io.ReadSeeker, maxSize int64) error {
+	var ids []string // of the first updates
+	err := eachLine(file, maxSize, func(_ int, l line) error {
+		id := ""
+		if l.ID != nil {
+			id = *l.ID
+			if !isPrintableASCII(id) {
+				return errors.New(`"id" must be printable ASCII characters without spaces`)
+			}
+		}
+		ids = append(ids, id)[:min(len(ids)+1, 3)]
+		return update{l.UserID, l.Profile}.check()
+	})
+	if err == nil && isCounting(ids) {
+		err = fmt.Errorf(`the ids count %s, as those of another file may too, whose updates `+
+			`would be taken for these and lost: leave "id" out, or use ids that no other update `+
+			`ever has`, strings.Join(ids, ", "))
+	}
+	return err
+}
+
+// isCounting reports whether ids are numbers of lines.
+func isCounting(ids []string) bool {
+	for i, id := range ids {
+		n, err := strconv.Atoi(id)
+		first, _ := strconv.Atoi(ids[0])
+		if err != nil || first > 1 || n != first+i {
+			return false
+		}
+	}
+	return len(ids) > 0
+}
+
+// eachLine calls do for each update of a file.
+func eachLine(file io.ReadSeeker, maxSize int64, do func(number int, l line) error) error {
+	if _, err := file.Seek(0, io.SeekStart); err != nil {
+		return err
+	}
+	lines := bufio.NewScanner(file)
+	lines.Buffer(nil, int(maxSize))
+	number := 1
+	for ; lines.Scan(); number++ {
+		text := lines.Bytes()
+		if number == 1 {
+			text = bytes.TrimPrefix(text, []byte("\ufeff"))
+		}
+		if len(bytes.TrimSpace(text)) == 0 {
+			continue
+		}
+		l, err := readLine(text)
+		if err == nil {
+			err = do(number, l)
+		}
+		if err != nil {
+			return fmt.Errorf("line %d: %w", number, err)
+		}
+	}
+	if err := lines.Err(); err != nil {
+		return fmt.Errorf("line %d: %w", number, err)
+	}
+	return nil
+}
+
+func readLine(text []byte) (l line, err error) {
+	if !utf8.Valid(text) {
+		return l, errors.New("the text is not UTF-8")
+	}
+	decoder := json.NewDecoder(bytes.NewReader(text))
+	decoder.DisallowUnknownFields()
+	err = decoder.Decode(&l)
+	const unknown = "json: unknown field "
+	wrong, isWrong := errors.AsType[*json.UnmarshalTypeError](err)
+	switch {
+	case isWrong && wrong.Field != "":
+		err = fmt.Errorf("%q is a %s, and must be a %s", wrong.Field, wrong.Value, wrong.Type)
+	case err != nil && strings.HasPrefix(err.Error(), unknown):
+		err = fmt.Errorf("there is no key %s: use id, user_id, and profile",
+			strings.TrimPrefix(err.Error(), unknown))
+	case err != nil, decoder.More():
+		err = errMalformed
+	}
+	return l, err
+}
