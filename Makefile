@@ -1,14 +1,11 @@
-# Short names for what .ci/run does, and for the long runs.
-.PHONY: all test lint fuzz bench long
+# Short names for the stages of .ci/run, and for the long runs.
+.PHONY: all core fuzz bench long
 
 all:
 	.ci/run
 
-test:
-	.ci/run test
-
-lint:
-	.ci/run lint
+core:
+	.ci/run core
 
 fuzz:
 	fuzztime=1000000x .ci/run fuzz
