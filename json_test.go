@@ -331,9 +331,14 @@ type (
 	}
 )
 
-func (k textKey) MarshalText() ([]byte, error)    { return []byte("text-" + string(k)), nil }
-func (v byValue) MarshalJSON() ([]byte, error)    { return fmt.Appendf(nil, `{"v":%d.0}`, v.A), nil }
-func (p *byPointer) MarshalJSON() ([]byte, error) { return fmt.Appendf(nil, `{"p":%d.0}`, p.A), nil }
+func (k textKey) MarshalText() ([]byte, error) { return []byte("text-" + string(k)), nil }
+func (v byValue) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, `{"v":%d.0}`, v.A), nil
+}
+
+func (p *byPointer) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, `{"p":%d.0}`, p.A), nil
+}
 
 // ownValues are values of the caller's that are written as encoding/json writes them.
 var ownValues = map[string]any{
@@ -567,11 +572,13 @@ var refusedValues = map[string]struct {
 	value  any
 	reason string
 }{
-	"not UTF-8":                 {"CANARY\xff", reasonUTF8},
-	"a surrogate in UTF-8":      {"CANARY\xed\xa0\x80", reasonUTF8},
-	"in a slice":                {[]string{"CANARY", "CANARY\xff"}, reasonUTF8},
-	"key":                       {map[string]int{"CANARY\xff": 1}, reasonUTF8},
-	"in a struct":               {struct{ CANARY []struct{ T any } }{[]struct{ T any }{{"\xff"}}}, reasonUTF8},
+	"not UTF-8":            {"CANARY\xff", reasonUTF8},
+	"a surrogate in UTF-8": {"CANARY\xed\xa0\x80", reasonUTF8},
+	"in a slice":           {[]string{"CANARY", "CANARY\xff"}, reasonUTF8},
+	"key":                  {map[string]int{"CANARY\xff": 1}, reasonUTF8},
+	"in a struct": {
+		struct{ CANARY []struct{ T any } }{[]struct{ T any }{{"\xff"}}}, reasonUTF8,
+	},
 	"in a Field":                {courier.Set("CANARY\xff"), reasonUTF8},
 	"in Tokens":                 {courier.TokenList("CANARY\xff"), reasonUTF8},
 	"in a Profile":              {courier.Profile{Extra: object{"CANARY\xff": 1}}, reasonUTF8},

@@ -28,23 +28,26 @@ type bulkRun struct {
 	ctx    context.Context // ends with the caller's, and when the loop is left
 	cancel context.CancelFunc
 
-	mu            sync.Mutex
-	mayPull       sync.Cond // the pulling goroutine waits until the buffer is not full
-	mayYield      sync.Cond // the caller's waits for an outcome, or for the end of a goroutine
-	pulling       bool
-	inFlight      int
-	window        window
-	pausedTo      time.Time          // no update is started before
-	resume        *time.Timer        // starts updates then
-	ended         error              // why the run ended by itself
-	failuresInRow int                // for no fault of the update
-	panicked      any                // in the caller's code, on another goroutine
-	buffered      int                // updates from being pulled until the loop is done with their outcome
-	bytes         int                // of the requests of buffered updates
-	ready         []*update          // may be sent
-	outcomes      []*update          // are to be yielded
-	last          map[string]*update // update of each user that is not settled
-	failureOf     map[string]error   // a failure of each user: the first, or one that wraps it
+	mu       sync.Mutex
+	mayPull  sync.Cond // the pulling goroutine waits until the buffer is not full
+	mayYield sync.Cond // the caller's waits for an outcome, or for the end of a goroutine
+
+	pulling  bool
+	inFlight int
+	window   window
+	pausedTo time.Time   // no update is started before
+	resume   *time.Timer // starts updates then
+
+	buffered int                // updates, from being pulled until the loop is done with them
+	bytes    int                // of their requests
+	last     map[string]*update // the last update of each user that is not settled
+	ready    []*update          // may be sent
+	outcomes []*update          // are to be yielded
+
+	failureOf     map[string]error // of each user: the first, or one that wraps it
+	failuresInRow int              // for no fault of the update
+	ended         error            // why the run ended by itself
+	panicked      any              // in the caller's code, on another goroutine
 }
 
 // update is one update of a run, on its way to an outcome.
