@@ -89,6 +89,7 @@ type options struct {
 	page        int
 	concurrency int
 	maxDeletes  int64
+	args        []string // of the program
 }
 
 const usage = `Makes Courier's profiles match a users table.
@@ -109,7 +110,7 @@ Flags:
 `
 
 func parseFlags(args []string, stdout io.Writer) (options, error) {
-	o := options{table: users}
+	o := options{table: users, args: args}
 	flags := flag.NewFlagSet("courier-sync", flag.ContinueOnError)
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.table.name, "table", o.table.name, "`name` of the table or view")

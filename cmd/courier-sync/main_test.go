@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -17,7 +19,7 @@ import (
 func TestDemo(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
-	p := newProgram([]string{"TMPDIR=" + folder})
+	p := newProgram([]string{"TMPDIR=" + folder, "GOCOVERDIR=" + t.TempDir()})
 	p.mustExit(t, job.Done)
 	want, err := os.ReadFile(filepath.Join("testdata", "demo.txt"))
 	if err != nil {
@@ -34,6 +36,22 @@ func TestDemo(t *testing.T) {
 	if left, _ := filepath.Glob(filepath.Join(folder, "courier-sync-*")); len(left) > 0 {
 		t.Errorf("the demo left %v", left)
 	}
+}
+
+func TestStatus(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		s := &syncer{started: time.Now()}
+		time.Sleep(2 * time.Second)
+		s.total.Store(2000)
+		s.merged.Store(1198)
+		s.deleted.Store(1)
+		s.rejected.Store(1)
+		want := job.Status{Done: 1200, Total: 2000, Text: "1,200 of 2,000 rows, 600/s, 1 rejected"}
+		if diff := cmp.Diff(want, s.status()); diff != "" {
+			t.Errorf("-want +got\n%s", diff)
+		}
+	})
 }
 
 func TestExitCodes(t *testing.T) {

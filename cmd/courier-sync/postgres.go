@@ -89,7 +89,7 @@ func (p *postgres) check(
 // timestamptz is the expression for a column of another type.
 func timestamptz(kind, column string) string {
 	switch kind {
-	case "timestamp without time zone", "date":
+	case "timestamp without time zone":
 		return column + " AT TIME ZONE 'UTC' AS updated_at"
 	case "bigint", "integer", "numeric", "double precision", "real":
 		return "to_timestamp(" + column + " / 1000.0) AS updated_at, or without / 1000.0 " +

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -191,10 +192,11 @@ func (s *syncer) limitDeletions(
 			if err != nil {
 				return rows[:i], err
 			}
+			args := append(slices.Clip(s.args), "-max-deletes", fmt.Sprint(left))
 			return rows[:i], fmt.Errorf("%s left to delete, and -max-deletes allows %s in a "+
 				"run: check that these users are to have no profile, and then run\n\n\t%s\n",
 				job.Plural(left, "profile is", "profiles are"), job.Number(s.maxDeletes),
-				job.Command("courier-sync", "-max-deletes", fmt.Sprint(left)))
+				job.Command("courier-sync", args...))
 		}
 		if isDeletion {
 			s.deletions++

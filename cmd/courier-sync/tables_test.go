@@ -61,12 +61,12 @@ func TestMaxDeletes(t *testing.T) {
 			past.Add(2*time.Hour))
 		db.exec(t, "DELETE FROM courier_sync")
 		few := small
-		few.maxDeletes = 15
+		few.maxDeletes, few.args = 15, []string{"-table", "users"}
 		s, text := mustStop(t, db, f, few)
 		checkCount(t, "merged", &s.merged, 5)
 		checkCount(t, "deleted", &s.deleted, 15)
 		checkContains(t, text, "20 profiles are left to delete, and -max-deletes allows 15")
-		checkContains(t, text, "-max-deletes 20")
+		checkContains(t, text, " -table users -max-deletes 20\n")
 		if got := db.watermark(t).ID.V; got != "u19" {
 			t.Errorf("the watermark is after %s, want u19", got)
 		}

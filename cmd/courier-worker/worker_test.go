@@ -5,6 +5,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -149,7 +150,10 @@ func TestRefusedKey(t *testing.T) {
 
 	p := startProcess(t, nats.ClientURL(), f, "wrong-key", "-ack-wait=1h")
 	p.mustExit(t, job.Failed)
-	p.out.await(t, "nothing can be merged with this API key: courier: merge profile: 401")
+	const want = "nothing can be merged with this API key: 401 authentication_error"
+	if !strings.Contains(p.out.String(), want) {
+		t.Errorf("it does not say %q:\n%s", want, p.out)
+	}
 	checkOmits(t, p.out.String(), "wrong-key", "user-")
 
 	// Handed back, so that a worker with the right key need not wait for an hour.
