@@ -194,7 +194,7 @@ func (s *syncer) limitDeletions(
 			}
 			args := append(slices.Clip(s.args), "-max-deletes", fmt.Sprint(left))
 			return rows[:i], fmt.Errorf("%s left to delete, and -max-deletes allows %s in a "+
-				"run: check that these users are to have no profile, and then run\n\n\t%s\n",
+				"run: check that these users are to have no profile, and then run\n\n\t%s",
 				job.Plural(left, "profile is", "profiles are"), job.Number(s.maxDeletes),
 				job.Command("courier-sync", args...))
 		}

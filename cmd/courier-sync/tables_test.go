@@ -66,7 +66,9 @@ func TestMaxDeletes(t *testing.T) {
 		checkCount(t, "merged", &s.merged, 5)
 		checkCount(t, "deleted", &s.deleted, 15)
 		checkContains(t, text, "20 profiles are left to delete, and -max-deletes allows 15")
-		checkContains(t, text, " -table users -max-deletes 20\n")
+		if !strings.HasSuffix(text, " -table users -max-deletes 20") {
+			t.Errorf("the text does not end with the command to continue: %s", text)
+		}
 		if got := db.watermark(t).ID.V; got != "u19" {
 			t.Errorf("the watermark is after %s, want u19", got)
 		}
