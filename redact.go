@@ -70,7 +70,7 @@ func (client *Client) describeFailure(err error, c *call, u *url.URL) string {
 	text := err.Error()
 	for _, phrase := range []string{
 		"malformed HTTP ", "malformed MIME ", "bad Content-Length",
-		"Content-Length headers; got", "transfer encoding", "railer key",
+		"Content-Length headers; got", "transfer encoding",
 		"PROTOCOL_ERROR; invalid", // a header of HTTP/2
 	} {
 		if strings.Contains(text, phrase) {
