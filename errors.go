@@ -124,7 +124,7 @@ func encodingError(body any, err error, depth int) *ValidationError {
 		from = semantic.GoType
 	}
 	syntactic, ok := errors.AsType[*jsontext.SyntacticError](err)
-	if ok && len(syntactic.JSONPointer) > len(pointer) {
+	if ok && pointer.Contains(syntactic.JSONPointer) {
 		pointer = syntactic.JSONPointer
 	}
 	tokens := slices.Collect(pointer.Tokens())

@@ -606,7 +606,7 @@ var refusedValues = map[string]struct {
 	"infinity":                       {[]any{float32(math.Inf(-1))}, reasonNaN},
 	"complex":                        {1i, reasonJSON + ": a value of type complex128"},
 	"channel":                        {make(chan int), reasonJSON + ": a value of type chan int"},
-	"func":                           {[]func(){func() {}}, reasonJSON + ": a value of type func()"},
+	"func":                           {[]func(){nil}, reasonJSON + ": a value of type func()"},
 	"cycle":                          {cycle(), ""},
 	"struct with a malformed tag":    {malformed{}, ""},
 	"struct without exported fields": {struct{ unexported int }{}, ""},
@@ -712,6 +712,26 @@ func TestRefusedPaths(t *testing.T) {
 			_, err = version.marshal(map[string]any{"CANARY": []any{&test.profile}})
 			wantRefused(t, err, version.name+", in a map", field, reasonUTF8)
 		}
+	}
+}
+
+// marshalsItself has a MarshalJSON whose error has a JSON Pointer into its own text.
+type marshalsItself struct{ value any }
+
+func (m marshalsItself) MarshalJSON() ([]byte, error) {
+	return jsonv2.Marshal(object{"profile": object{"custom": object{"CANARY": m.value}}})
+}
+
+// TestRefusedPathIsNotOfAnotherText: the path leads into the request, whatever is in the error.
+func TestRefusedPathIsNotOfAnotherText(t *testing.T) {
+	t.Parallel()
+	for value, reason := range map[any]string{
+		"\xff":            reasonUTF8,
+		make(chan int):    "",
+		courier.PatchOp{}: reasonEmptyOp,
+	} {
+		_, err := mergeBody(t, courier.Profile{Extra: object{"x": marshalsItself{value}}})
+		wantRefused(t, err, "Merge", "profile", reason)
 	}
 }
 
@@ -914,7 +934,8 @@ func TestCallersOptions(t *testing.T) {
 	for name, option := range map[string]jsonv2.Options{
 		"RejectUnknownMembers":      jsonv2.RejectUnknownMembers(true),
 		"MatchCaseInsensitiveNames": jsonv2.MatchCaseInsensitiveNames(true),
-		"AllowDuplicateNames":       jsontext.AllowDuplicateNames(false),
+		"AllowDuplicateNames":       jsontext.AllowDuplicateNames(true),
+		"AllowInvalidUTF8":          jsontext.AllowInvalidUTF8(true),
 		"WithUnmarshalers":          jsonv2.WithUnmarshalers(unmarshalers),
 	} {
 		var p courier.Profile
@@ -961,21 +982,26 @@ func TestCallersOptions(t *testing.T) {
 	wantJSON(t, "MarshalIndent", want, string(indented))
 }
 
-// TestReadFromAStream: what was read stays as it is while the decoder reads on.
+// TestReadFromAStream: what was read stays as it is while the decoder reads on, also where it
+// hands out its buffer.
 func TestReadFromAStream(t *testing.T) {
 	t.Parallel()
 	var documents []string
 	for i := range 200 {
-		documents = append(documents, fmt.Sprintf(`{"email":[%d],"x":"\ud800%d"}`, i, i))
+		documents = append(documents,
+			fmt.Sprintf(`{"email":[%[1]d],"x":"\ud800%[1]d","y":{"\ud800":%[1]d}}`, i))
 	}
 	text := "[" + strings.Join(documents, ",") + "]"
-	stream := iotest.OneByteReader(strings.NewReader(text))
-	var got []courier.Profile
-	if err := jsonv2.UnmarshalRead(stream, &got); err != nil {
-		t.Fatal(err)
-	}
-	for i, document := range documents {
-		wantJSON(t, "profile", document, profileJSON(t, got[i]))
+	for _, lenient := range []bool{false, true} {
+		var got []courier.Profile
+		err := jsonv2.UnmarshalRead(iotest.OneByteReader(strings.NewReader(text)), &got,
+			jsontext.AllowDuplicateNames(lenient), jsontext.AllowInvalidUTF8(lenient))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, document := range documents {
+			wantJSON(t, "profile", document, profileJSON(t, got[i]))
+		}
 	}
 }
 
