@@ -157,7 +157,6 @@ func (f Field[T]) MarshalJSONTo(enc *jsontext.Encoder) error {
 
 // UnmarshalJSONFrom is [Field.UnmarshalJSON] for encoding/json/v2.
 func (f *Field[T]) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
-	*f = Field[T]{}
 	raw, err := readRaw(dec)
 	if err != nil {
 		return err

@@ -30,13 +30,11 @@ var (
 			return writeRaw(enc, jsontext.Value(raw))
 		}),
 	)
+	// writing refuses a key twice (one in Extra that is also a field) and text that is not
+	// UTF-8, and does not escape HTML: those are the defaults of v2.
 	writing = json.JoinOptions(
 		legacy,
 		json.Deterministic(true),
-		jsontext.AllowDuplicateNames(false), // a key in Extra that is also a field
-		jsontext.AllowInvalidUTF8(false),
-		jsontext.EscapeForHTML(false),
-		jsontext.EscapeForJS(false),
 		jsontext.CanonicalizeRawInts(false),
 		jsontext.CanonicalizeRawFloats(false),
 		json.OmitZeroStructFields(false),
@@ -122,9 +120,6 @@ func writeNumber(enc *jsontext.Encoder, n stdjson.Number) error {
 func writeRaw(enc *jsontext.Encoder, raw jsontext.Value) error {
 	if !utf8.Valid(raw) {
 		return errNotUTF8
-	}
-	if raw == nil {
-		return enc.WriteToken(jsontext.Null)
 	}
 	return json.MarshalEncode(enc, &raw, writingRaw)
 }

@@ -26,10 +26,10 @@ import (
 // Values in Extra and Custom are written as encoding/json writes them, with these
 // exceptions. A nil map is {}, a nil slice is [], a type whose only method for text is
 // AppendText is written by it, and the tag option embed has its meaning of
-// encoding/json/v2. A [ValidationError] are: text that is not UTF-8, a MarshalJSON method
-// that writes a key twice, an unset [Field], a struct that encoding/json/v2 refuses, such as
-// one with a malformed tag or without exported fields, and a key in Extra that is also a set
-// field.
+// encoding/json/v2. These are a [ValidationError]: text that is not UTF-8, a MarshalJSON
+// method that writes a key twice, an unset [Field], a struct that encoding/json/v2 refuses,
+// such as one with a malformed tag or without exported fields, and a key in Extra that is
+// also a set field.
 //
 // The keys are those of the Profiles API reference and of OpenID Connect Core 1.0,
 // section 5.1. For push tokens, Courier recommends its Device Tokens API, which is not
@@ -143,11 +143,7 @@ func (p *Profile) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
 	if err != nil {
 		return err
 	}
-	if err := readObject(raw, (*profileObject)(p)); err != nil {
-		*p = Profile{}
-		return err
-	}
-	return nil
+	return readObject(raw, (*profileObject)(p))
 }
 
 // String returns the profile as JSON, with credentials and device tokens replaced by
