@@ -27,7 +27,7 @@ func TestTokens(t *testing.T) {
 	} {
 		inStruct := `{"T":` + text + `,"P":` + text + `}`
 		for _, reader := range jsonVersions {
-			tokens := courier.TokenList("before")
+			tokens := courier.Token("before")
 			if err := reader.unmarshal([]byte(text), &tokens); err != nil {
 				t.Errorf("%s: %s: %v", reader.name, text, err)
 			}
@@ -128,7 +128,8 @@ func TestSecretsAreRedacted(t *testing.T) {
 func wantPrintedRedacted[T any](t *testing.T, value T) {
 	t.Helper()
 	for _, printed := range []any{
-		value, &value, courier.Set(value), []any{value}, struct{ F courier.Field[T] }{courier.Set(value)},
+		value, &value, []any{value}, struct{ V T }{value},
+		courier.Set(value), struct{ F courier.Field[T] }{courier.Set(value)},
 		readField[T](t, `[[1,"SECRET"]]`),
 	} {
 		for _, verb := range []string{"%v", "%+v", "%s", "%q"} {

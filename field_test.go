@@ -9,6 +9,8 @@ import (
 	"time"
 
 	courier "github.com/courier-profiles/courier-go"
+	jsonv2 "github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/google/go-cmp/cmp"
 )
 
@@ -389,6 +391,20 @@ func TestFieldRefusesWhatIsNotJSON(t *testing.T) {
 		if err := f.UnmarshalJSON([]byte(text)); err == nil {
 			t.Errorf("UnmarshalJSON: %q is read as %v", text, f)
 		}
+	}
+}
+
+// TestFieldRefusesTextThatIsNotUTF8: also where the caller's options would let it pass.
+func TestFieldRefusesTextThatIsNotUTF8(t *testing.T) {
+	t.Parallel()
+	f := courier.Set("CANARY\xff")
+	for _, value := range []any{f, &f, struct{ F courier.Field[string] }{f}} {
+		for _, version := range jsonVersions {
+			_, err := version.marshal(value)
+			wantRefused(t, err, version.name, "", reasonUTF8)
+		}
+		_, err := jsonv2.Marshal(value, jsontext.AllowInvalidUTF8(true))
+		wantRefused(t, err, "AllowInvalidUTF8", "", reasonUTF8)
 	}
 }
 

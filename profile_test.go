@@ -395,7 +395,8 @@ func TestEveryFieldHasItsKey(t *testing.T) {
 		if diff := cmp.Diff(want, got); diff != "" {
 			t.Errorf("tags of %s (-want +got):\n%s", object, diff)
 		}
-		if extra, _ := object.FieldByName("Extra"); extra.Type != reflect.TypeFor[map[string]any]() {
+		extra, _ := object.FieldByName("Extra")
+		if extra.Type != reflect.TypeFor[map[string]any]() {
 			t.Errorf("%s.Extra is a %s", object, extra.Type)
 		}
 		for _, key := range referenceKeys[path] {
@@ -803,6 +804,21 @@ func TestReadingReplacesAProfile(t *testing.T) {
 	}
 }
 
+// TestFailedReadLeavesNoProfile: half of a profile could be written back.
+func TestFailedReadLeavesNoProfile(t *testing.T) {
+	t.Parallel()
+	for _, version := range jsonVersions {
+		p := courier.Profile{Email: courier.Set("before")}
+		err := version.unmarshal([]byte(`{"name":"a","\ud800":1}`), &p)
+		if err == nil {
+			t.Errorf("%s: no error", version.name)
+		}
+		if !cmp.Equal(p, courier.Profile{}) {
+			t.Errorf("%s: after the error, got %v", version.name, p)
+		}
+	}
+}
+
 // TestAddressAlone: by itself, an Address or channel object is read and written by v2, and
 // from Go 1.27 on by v1 as well. It is a plain struct there.
 func TestAddressAlone(t *testing.T) {
@@ -956,6 +972,10 @@ func TestProfilePrintsWithoutSecrets(t *testing.T) {
 		} {
 			wantJSON(t, "String", test.want, got)
 		}
+		result := fmt.Sprintf("%+v", &courier.GetResult{Profile: p})
+		if strings.Contains(result, "SECRET") {
+			t.Errorf("a GetResult prints as %s", result)
+		}
 		wantJSON(t, "the profile after String", test.document, profileJSON(t, p))
 	}
 }
@@ -1079,6 +1099,20 @@ func TestDecodeCustom(t *testing.T) {
 	}
 }
 
+// TestDecodeCustomOfNull: encoding/json would set a map to nil.
+func TestDecodeCustomOfNull(t *testing.T) {
+	t.Parallel()
+	for _, document := range []string{`{}`, `{"custom":null}`} {
+		got := map[string]int{"before": 1}
+		if err := readProfile(t, document).DecodeCustom(&got); err != nil {
+			t.Errorf("%s: %v", document, err)
+		}
+		if got["before"] != 1 {
+			t.Errorf("%s: got %v, want it unchanged", document, got)
+		}
+	}
+}
+
 type unreadable struct{}
 
 func (*unreadable) UnmarshalJSON(text []byte) error { return fmt.Errorf("cannot read %s", text) }
@@ -1086,6 +1120,7 @@ func (*unreadable) UnmarshalJSON(text []byte) error { return fmt.Errorf("cannot 
 // TestDecodeCustomErrors: an error has the type that does not fit, and no key or value.
 func TestDecodeCustomErrors(t *testing.T) {
 	t.Parallel()
+	const needsPointer = "DecodeCustom needs a pointer that is not nil, not "
 	const objects = `{"CANARY":{"n":"CANARY"},"CANARY2":"CANARY"}`
 	type quotedInt struct {
 		N int `json:",string"`
@@ -1109,9 +1144,9 @@ func TestDecodeCustomErrors(t *testing.T) {
 		{`{"N":"CANARY"}`, new(quotedInt), ""},
 		{`["!CANARY"]`, new([][]byte), ""},
 		{`["CANARY"]`, new([]unreadable), "custom does not fit type *[]courier_test.unreadable"},
-		{`{}`, nil, "DecodeCustom needs a pointer that is not nil, not <nil>"},
-		{`{}`, plan{}, "DecodeCustom needs a pointer that is not nil, not courier_test.plan"},
-		{`{}`, (*plan)(nil), "DecodeCustom needs a pointer that is not nil, not *courier_test.plan"},
+		{`{}`, nil, needsPointer + "<nil>"},
+		{`{}`, plan{}, needsPointer + "courier_test.plan"},
+		{`{}`, (*plan)(nil), needsPointer + "*courier_test.plan"},
 	} {
 		err := readProfile(t, `{"custom":`+test.custom+`}`).DecodeCustom(test.v)
 		if err == nil {
