@@ -83,7 +83,7 @@ func faults() []fault {
 
 		{name: "latency", toxics: bothWays("latency", `"latency":20,"jitter":15`),
 			slows: 10 * time.Millisecond},
-		{name: "bandwidth", toxics: bothWays("bandwidth", `"rate":20`),
+		{name: "bandwidth", toxics: bothWays("bandwidth", `"rate":5`),
 			slows: 5 * time.Millisecond},
 		{name: "slices", toxics: bothWays("slicer",
 			`"average_size":64,"size_variation":32,"delay":200`)},
