@@ -202,7 +202,7 @@ func (client *Client) do(
 		return &notSentError{operation: c.op.name, cause: last.Ended, text: text}
 	case outcome != nil && last.Ended != nil && !errors.Is(outcome, last.Ended):
 		text := client.redact(last.Ended.Error(), c, req.URL)
-		return &interruptedError{attempt: outcome, ended: last.Ended, text: text}
+		return &interruptedError{attempt: outcome, cause: last.Ended, text: text}
 	}
 	return outcome
 }

@@ -19,7 +19,7 @@ import (
 
 // ErrNotSent matches the error of a call that sent nothing: [errors.Is] finds it in every
 // [*ValidationError], and in the error of a call whose context had ended or whose rate
-// limiter refused.
+// limiter failed.
 var ErrNotSent = errors.New("courier: nothing was sent")
 
 // Retryable reports whether the same call may succeed later: whether the client itself
@@ -70,11 +70,11 @@ func (e *notSentError) LogValue() slog.Value {
 }
 
 // interruptedError is the error of a call that ended while it waited for a retry: that of
-// its last attempt, and what ended the wait.
+// its last attempt, and what interrupted the wait.
 type interruptedError struct {
 	attempt error
-	ended   error
-	text    string // of ended, redacted
+	cause   error
+	text    string // of cause, redacted
 }
 
 func (e *interruptedError) Error() string {
@@ -82,14 +82,14 @@ func (e *interruptedError) Error() string {
 	return e.attempt.Error() + " (" + oneLine(text, maxMessage) + ")"
 }
 
-func (e *interruptedError) Unwrap() []error { return []error{e.attempt, e.ended} }
+func (e *interruptedError) Unwrap() []error { return []error{e.attempt, e.cause} }
 
 func (e *interruptedError) LogValue() slog.Value {
 	attrs := slog.AnyValue(e.attempt).Resolve().Group()
 	return slog.GroupValue(append(attrs, slog.String("ended", oneLine(e.text, maxMessage)))...)
 }
 
-// ValidationError means that a call or an option was refused before anything was sent.
+// ValidationError means that a call or an option is invalid; nothing was sent.
 // It matches [ErrNotSent].
 type ValidationError struct {
 	// Field is what is invalid: a parameter, an option, or the path of a key in the

@@ -30,7 +30,7 @@ var (
 			return writeRaw(enc, jsontext.Value(raw))
 		}),
 	)
-	// writing refuses a key twice (one in Extra that is also a field) and text that is not
+	// writing fails on a key twice (one in Extra that is also a field) and text that is not
 	// UTF-8, and does not escape HTML: those are the defaults of v2.
 	writing = json.JoinOptions(
 		legacy,
@@ -172,7 +172,7 @@ func fits(raw jsontext.Value, value any) (ok bool) {
 }
 
 // readObject reads raw into v. A struct has no place for a key that is not valid Unicode,
-// and json/v2 would change it silently; readString refuses it as the key of a map.
+// and json/v2 would change it silently; readString fails on it as the key of a map.
 func readObject(raw jsontext.Value, v any) error {
 	if raw.Kind() == '{' && bytes.Contains(raw, []byte(`\u`)) {
 		var members map[string]jsontext.Value
@@ -271,7 +271,7 @@ func readElements(dec *jsontext.Decoder) (any, error) {
 	return array, err
 }
 
-// readString refuses null as well, or an array of strings would lose it.
+// readString fails on null as well, or an array of strings would lose it.
 func readString(dec *jsontext.Decoder, text *string) error {
 	raw, err := dec.ReadValue()
 	if err != nil {

@@ -120,7 +120,7 @@ func optional[T any](value *T, read Field[T], key string) error {
 	return nil
 }
 
-// required is like optional, but refuses an unset Field: a missing profile must not
+// required is like optional, but fails on an unset Field: a missing profile must not
 // look like an empty one.
 func required[T any](value *T, read Field[T], key string) error {
 	if read.IsUnset() {

@@ -46,7 +46,7 @@ type bulkRun struct {
 
 	failureOf     map[string]error // of each user: the first, or one that wraps it
 	failuresInRow int              // for no fault of the update
-	ended         error            // why the run ended by itself
+	endReason     error            // why the run ended by itself
 	panicked      any              // in the caller's code, on another goroutine
 }
 
@@ -161,7 +161,7 @@ func (r *bulkRun) isFull() bool {
 	return r.buffered >= bufferFactor*r.concurrency || r.bytes >= maxBufferedBytes
 }
 
-func (r *bulkRun) isRunning() bool { return r.ended == nil && r.ctx.Err() == nil }
+func (r *bulkRun) isRunning() bool { return r.endReason == nil && r.ctx.Err() == nil }
 
 // makeReady lets an update be sent. It returns false, with the reason in Err, if it must
 // not be.
@@ -230,8 +230,8 @@ func (r *bulkRun) reasonNotToSend(u *update) error {
 	if first != nil {
 		return r.notSent("an earlier update of the user failed: ", first)
 	}
-	if r.ended != nil {
-		return r.notSent("the run ended: ", r.ended)
+	if r.endReason != nil {
+		return r.notSent("the run ended: ", r.endReason)
 	}
 	if err := r.ctx.Err(); err != nil {
 		return r.notSent("", err)
@@ -326,7 +326,7 @@ func (r *bulkRun) countFailure(err error) {
 // and the context is one.
 func (r *bulkRun) end(reason error) {
 	if r.isRunning() {
-		r.ended = reason
+		r.endReason = reason
 	}
 	r.mayPull.Signal()
 }
@@ -341,7 +341,7 @@ func (r *bulkRun) beforeAttempt(ctx context.Context) error {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if r.ended != nil {
+	if r.endReason != nil {
 		return errRunEnded
 	}
 	return nil

@@ -132,8 +132,8 @@ func readBody(resp *http.Response, limit int) ([]byte, error) {
 // which net/http returns, and for an HTTP server behind an https URL the error that
 // http.Client returns.
 func reason(ctx context.Context, err error) error {
-	if ended := ctx.Err(); ended != nil {
-		return ended
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		return ctxErr
 	}
 	record, ok := errors.AsType[tls.RecordHeaderError](err)
 	if ok && string(record.RecordHeader[:]) == "HTTP/" {

@@ -147,8 +147,8 @@ func ready(ctx context.Context, r *Request) error {
 		return nil
 	}
 	err := r.Before(ctx)
-	if ended := ctx.Err(); ended != nil {
-		return ended
+	if ctxErr := ctx.Err(); ctxErr != nil {
+		return ctxErr
 	}
 	return err
 }
