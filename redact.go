@@ -2,7 +2,6 @@ package courier
 
 import (
 	"net/url"
-	"regexp"
 	"strconv"
 	"strings"
 	"unicode"
@@ -57,12 +56,20 @@ func redactWord(text, word string) string {
 func isWord(before, after string) bool {
 	last, _ := utf8.DecodeLastRuneInString(before)
 	next, _ := utf8.DecodeRuneInString(after)
-	return (!isWordRune(last) || endsInEscape.MatchString(before)) && !isWordRune(next)
+	return (!isWordRune(last) || endsInEscape(before)) && !isWordRune(next)
 }
 
 func isWordRune(c rune) bool { return unicode.IsLetter(c) || unicode.IsDigit(c) }
 
-var endsInEscape = regexp.MustCompile(`(%[0-9A-Fa-f]{2}|\\[a-z])$`)
+// endsInEscape reports whether text ends in an escape of a URL or of a Go string.
+func endsInEscape(text string) bool {
+	n := len(text)
+	if n >= 3 && text[n-3] == '%' {
+		_, err := url.PathUnescape(text[n-3:])
+		return err == nil
+	}
+	return n >= 2 && text[n-2] == '\\'
+}
 
 // describeFailure is redact for the error of an attempt. Where net/http could not parse a
 // response, its text quotes what came, which can be what was sent.
