@@ -82,11 +82,17 @@ func (h *Handler) Faults() map[string][]Fault {
 	return faults
 }
 
-// ClearFaults removes all faults that no request has taken yet.
-func (h *Handler) ClearFaults() {
+// ClearFaults removes the faults of these users that no request has taken yet. An empty
+// ID stands for the faults of Fail. Without user IDs it removes all faults.
+func (h *Handler) ClearFaults(userIDs ...string) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.faults = nil
+	if len(userIDs) == 0 {
+		h.faults = nil
+	}
+	for _, userID := range userIDs {
+		delete(h.faults, userID)
+	}
 }
 
 // takeFault removes the fault that a request takes. The caller holds the lock.

@@ -184,6 +184,29 @@ func TestFaultsThatAreSet(t *testing.T) {
 	}
 }
 
+func TestClearFaultsOfUsers(t *testing.T) {
+	t.Parallel()
+	fault := []Fault{{Status: 503}}
+	for _, test := range []struct {
+		userIDs []string
+		want    map[string][]Fault
+	}{
+		{[]string{"u"}, map[string][]Fault{"": fault, "v": fault}},
+		{[]string{""}, map[string][]Fault{"u": fault, "v": fault}},
+		{[]string{"u", "v"}, map[string][]Fault{"": fault}},
+		{[]string{"another"}, map[string][]Fault{"": fault, "u": fault, "v": fault}},
+	} {
+		h := NewHandler()
+		for _, userID := range []string{"", "u", "v"} {
+			h.FailUser(userID, fault...)
+		}
+		h.ClearFaults(test.userIDs...)
+		if diff := cmp.Diff(test.want, h.Faults()); diff != "" {
+			t.Errorf("faults after ClearFaults(%q) (-want +got):\n%s", test.userIDs, diff)
+		}
+	}
+}
+
 func TestDelay(t *testing.T) {
 	t.Parallel()
 	tests := []struct {
