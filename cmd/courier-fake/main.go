@@ -1,18 +1,25 @@
 // Courier-fake serves package couriertest, the in-memory fake of the Profiles API,
-// to programs in any language.
+// to programs in any language, and shows what they send on a page.
 //
 //	go run -C cmd ./courier-fake -addr 127.0.0.1:8080
 //
 // Once it listens, it prints its address and key, under the names that Courier's
-// clients read from the environment:
+// clients read from the environment, and the address of the page:
 //
 //	COURIER_BASE_URL=http://127.0.0.1:8080
 //	COURIER_API_KEY=test-api-key
+//	# see the requests at http://127.0.0.1:8080/
 //
 // Port 0 takes any free port, for scripts that read these lines. Profiles and
 // subscriptions are kept in memory until SIGINT or SIGTERM ends the server, which
 // finishes the requests in flight; a second signal ends it at once.
 // Scripts that end it must build it first, because go run does not pass SIGTERM on.
+//
+// The page shows the latest 500 requests as they come, what each changed, and all
+// profiles, and it makes the next requests fail. On the loopback interface, only
+// requests to localhost, 127.0.0.1 and [::1] are served. With an -addr of a network,
+// anyone who can reach it sees what is sent. Requests of web pages from other origins
+// are always refused.
 //
 // With -fail, the first requests get the given statuses and change nothing, to test
 // how a client handles them. With
@@ -87,14 +94,31 @@ func run(ctx, drain context.Context, args []string, out io.Writer) error {
 	}
 	fmt.Fprintf(out, "COURIER_BASE_URL=http://%s\n", listener.Addr())
 	fmt.Fprintf(out, "COURIER_API_KEY=%s\n", handler.APIKey)
+	fmt.Fprintf(out, "# see the requests at http://%s/\n", listener.Addr())
 
+	requests := &journal{}
+	handler.OnRequest = func(exchange couriertest.Exchange) {
+		exchange.Start = exchange.Start.Add(-*delay)
+		exchange.Duration += *delay
+		requests.add(exchange)
+	}
+	closing := make(chan struct{})
+	page := newPage(handler, requests, closing).handler()
+	api := delayed(handler, *delay)
 	server := &http.Server{
-		Handler:           delayed(handler, *delay),
+		Handler: guard(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if isPage(r.URL.Path) {
+				page.ServeHTTP(w, r)
+			} else {
+				api.ServeHTTP(w, r)
+			}
+		}), isLoopback(listener.Addr().String())),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		WriteTimeout:      30*time.Second + *delay,
+		WriteTimeout:      30*time.Second + *delay + maxDelay,
 		IdleTimeout:       2 * time.Minute,
 	}
+	server.RegisterOnShutdown(func() { close(closing) })
 	stopped := make(chan error, 1)
 	context.AfterFunc(drain, func() {
 		grace, cancel := context.WithTimeout(ctx, 10*time.Second+*delay)

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -33,15 +34,25 @@ func TestServesUntilTheContextEnds(t *testing.T) {
 	}()
 
 	lines := bufio.NewScanner(out)
-	for lines.Scan() {
-		name, value, _ := strings.Cut(lines.Text(), "=")
-		if t.Setenv(name, value); name == "COURIER_API_KEY" {
-			break
+	for range 2 {
+		if !lines.Scan() {
+			t.Fatal("it did not print its two variables")
 		}
+		name, value, _ := strings.Cut(lines.Text(), "=")
+		t.Setenv(name, value)
 	}
-	if err := lines.Err(); err != nil {
+	if !lines.Scan() {
+		t.Fatal("it did not print a third line")
+	}
+	page := os.Getenv("COURIER_BASE_URL") + "/"
+	if got := lines.Text(); !strings.HasPrefix(got, "#") || !strings.HasSuffix(got, page) {
+		t.Errorf("the third line is %q, want a comment that ends with %s", got, page)
+	}
+	events, err := http.Get(page + "ui/events") // an open page must not keep it from ending
+	if err != nil {
 		t.Fatal(err)
 	}
+	defer events.Body.Close()
 	client, err := courier.NewClientFromEnv(courier.WithMaxRetries(0))
 	if err != nil {
 		t.Fatal(err)
