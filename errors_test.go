@@ -31,26 +31,27 @@ import (
 
 const errorBody = `{"message":"Error Message","type":"some_error"}`
 
-// isType reports for each error type whether both errors.As and errors.AsType find it.
-var isType = map[string]func(error) bool{
-	"*courier.APIError":                isBothWays[*courier.APIError],
-	"*courier.InvalidRequestError":     isBothWays[*courier.InvalidRequestError],
-	"*courier.AuthenticationError":     isBothWays[*courier.AuthenticationError],
-	"*courier.PermissionError":         isBothWays[*courier.PermissionError],
-	"*courier.NotFoundError":           isBothWays[*courier.NotFoundError],
-	"*courier.ConflictError":           isBothWays[*courier.ConflictError],
-	"*courier.PayloadTooLargeError":    isBothWays[*courier.PayloadTooLargeError],
-	"*courier.RateLimitError":          isBothWays[*courier.RateLimitError],
-	"*courier.ServerError":             isBothWays[*courier.ServerError],
-	"*courier.ConnectionError":         isBothWays[*courier.ConnectionError],
-	"*courier.UnexpectedResponseError": isBothWays[*courier.UnexpectedResponseError],
-	"*courier.ValidationError":         isBothWays[*courier.ValidationError],
+// errorTypes has each error type of the package, and what looks for it.
+var errorTypes = map[string]func(error) (as, asType bool){
+	"*courier.APIError":                findType[*courier.APIError],
+	"*courier.InvalidRequestError":     findType[*courier.InvalidRequestError],
+	"*courier.AuthenticationError":     findType[*courier.AuthenticationError],
+	"*courier.PermissionError":         findType[*courier.PermissionError],
+	"*courier.NotFoundError":           findType[*courier.NotFoundError],
+	"*courier.ConflictError":           findType[*courier.ConflictError],
+	"*courier.PayloadTooLargeError":    findType[*courier.PayloadTooLargeError],
+	"*courier.RateLimitError":          findType[*courier.RateLimitError],
+	"*courier.ServerError":             findType[*courier.ServerError],
+	"*courier.ConnectionError":         findType[*courier.ConnectionError],
+	"*courier.UnexpectedResponseError": findType[*courier.UnexpectedResponseError],
+	"*courier.ValidationError":         findType[*courier.ValidationError],
 }
 
-func isBothWays[E error](err error) bool {
+// findType reports whether errors.As finds an E in err, and whether errors.AsType does.
+func findType[E error](err error) (as, asType bool) {
 	var found E
-	_, ok := errors.AsType[E](err)
-	return errors.As(err, &found) && ok
+	_, asType = errors.AsType[E](err)
+	return errors.As(err, &found), asType
 }
 
 // wantTypes fails unless errors.As and errors.AsType find these types in err, and no other.
@@ -60,17 +61,26 @@ func wantTypes(t *testing.T, err error, want ...string) {
 	for _, name := range want {
 		wanted[name] = true
 	}
-	found := map[string]bool{}
-	for name, is := range isType {
-		if is(err) {
-			found[name] = true
+	foundByAs, foundByAsType := map[string]bool{}, map[string]bool{}
+	for name, find := range errorTypes {
+		as, asType := find(err)
+		if as {
+			foundByAs[name] = true
+		}
+		if asType {
+			foundByAsType[name] = true
 		}
 	}
-	if diff := cmp.Diff(wanted, found); diff != "" {
-		t.Errorf("the types in %v (-want +got):\n%s", err, diff)
+	if diff := cmp.Diff(wanted, foundByAs); diff != "" {
+		t.Errorf("the types that errors.As finds in %v (-want +got):\n%s", err, diff)
+	}
+	if diff := cmp.Diff(wanted, foundByAsType); diff != "" {
+		t.Errorf("the types that errors.AsType finds in %v (-want +got):\n%s", err, diff)
 	}
 }
 
+// TestErrorOfEachStatus: each status has its precise type, in which errors.As finds *APIError too,
+// and all of them have the same fields and the same text.
 func TestErrorOfEachStatus(t *testing.T) {
 	t.Parallel()
 	precise := map[int]string{
@@ -83,20 +93,20 @@ func TestErrorOfEachStatus(t *testing.T) {
 		429: "*courier.RateLimitError",
 	}
 	for status := 300; status <= 601; status++ {
-		want := precise[status]
+		wantType, ok := precise[status]
 		switch {
-		case status/100 == 5:
-			want = "*courier.ServerError"
-		case want == "":
-			want = "*courier.APIError"
+		case status >= 500 && status <= 599:
+			wantType = "*courier.ServerError"
+		case !ok:
+			wantType = "*courier.APIError"
 		}
 		header := http.Header{"X-Request-Id": {"req-1"}, "Location": {"/elsewhere"}}
-		respond := httpmock.NewStringResponder(status, errorBody).HeaderSet(header)
-		err := mergeError(t, newClient(t, respond, courier.WithMaxRetries(0)))
-		if got := fmt.Sprintf("%T", err); got != want {
-			t.Errorf("%d is a %s, want %s", status, got, want)
+		responder := httpmock.NewStringResponder(status, errorBody).HeaderSet(header)
+		err := mergeError(t, newClient(t, responder, courier.WithMaxRetries(0)))
+		if gotType := fmt.Sprintf("%T", err); gotType != wantType {
+			t.Errorf("%d is a %s, want a %s", status, gotType, wantType)
 		}
-		wantTypes(t, fmt.Errorf("wrapped: %w", err), want, "*courier.APIError")
+		wantTypes(t, fmt.Errorf("wrapped: %w", err), wantType, "*courier.APIError")
 		got := *wantError[*courier.APIError](t, err)
 		wantFields := courier.APIError{
 			Operation:  "merge profile",
@@ -111,9 +121,9 @@ func TestErrorOfEachStatus(t *testing.T) {
 		if diff := cmp.Diff(exported(wantFields), exported(got)); diff != "" {
 			t.Errorf("the APIError of a %d (-want +got):\n%s", status, diff)
 		}
-		text := fmt.Sprintf("courier: merge profile: %d some_error: Error Message", status)
-		if err.Error() != text {
-			t.Errorf("got the text %q, want %q", err, text)
+		wantText := fmt.Sprintf("courier: merge profile: %d some_error: Error Message", status)
+		if err.Error() != wantText {
+			t.Errorf("got the text %q, want %q", err, wantText)
 		}
 	}
 }
@@ -130,6 +140,7 @@ func exported(v any) map[string]any {
 	return fields
 }
 
+// zipped returns text compressed with gzip.
 func zipped(text string) string {
 	var b bytes.Buffer
 	w, _ := gzip.NewWriterLevel(&b, gzip.BestSpeed)
@@ -138,25 +149,37 @@ func zipped(text string) string {
 	return b.String()
 }
 
-// TestStatusIsNeverLost: the status decides, over a real connection and whatever the body is.
+// TestStatusIsNeverLost: the error has the status of the response, whatever its body is. The
+// connection is a real one.
 func TestStatusIsNeverLost(t *testing.T) {
 	t.Parallel()
 	megabytes := strings.Repeat(zipped(strings.Repeat("a", 1<<20)), 50)
 	for _, test := range []struct {
-		name, body, encoding string
-		cutOff               bool
-		wantMessage          string
-		wantLength           int // of the Body
+		name        string
+		body        string
+		encoding    string
+		cutOff      bool // ends before its Content-Length
+		wantMessage string
+		wantLength  int // of the error's Body
 	}{
-		{"Courier's", errorBody, "", false, "Error Message", len(errorBody)},
-		{"Courier's, cut off", errorBody, "", true, "Error Message", len(errorBody)},
-		{"Courier's, compressed", zipped(errorBody), "gzip", false, "Error Message", len(errorBody)},
-		{"empty", "", "", false, "", 0},
-		{"HTML", "<html>", "", false, "", 6},
-		{"HTML, cut off", "<html>", "", true, "", 6},
-		{"cut off at the first byte", "", "", true, "", 0},
-		{"broken gzip", errorBody, "gzip", false, "", 0},
-		{"50 MB", megabytes, "gzip", false, "", 1 << 20},
+		{
+			name: "Courier's", body: errorBody,
+			wantMessage: "Error Message", wantLength: len(errorBody),
+		},
+		{
+			name: "Courier's, cut off", body: errorBody, cutOff: true,
+			wantMessage: "Error Message", wantLength: len(errorBody),
+		},
+		{
+			name: "Courier's, compressed", body: zipped(errorBody), encoding: "gzip",
+			wantMessage: "Error Message", wantLength: len(errorBody),
+		},
+		{name: "empty"},
+		{name: "HTML", body: "<html>", wantLength: 6},
+		{name: "HTML, cut off", body: "<html>", cutOff: true, wantLength: 6},
+		{name: "cut off at the first byte", cutOff: true},
+		{name: "not gzip", body: errorBody, encoding: "gzip"},
+		{name: "50 MB", body: megabytes, encoding: "gzip", wantLength: 1 << 20},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -197,11 +220,11 @@ func TestStatusIsNeverLost(t *testing.T) {
 	}
 }
 
-// TestAPIErrorText: what Courier or a gateway wrote is read and printed on one line; any other
-// body is described.
+// TestAPIErrorText: the text of the error is one line. It has the message of Courier or of a
+// gateway; of any other body it has only the content type and the length.
 func TestAPIErrorText(t *testing.T) {
 	t.Parallel()
-	const json = "application/json"
+	const asJSON = "application/json"
 	for _, test := range []struct {
 		name        string
 		status      int
@@ -209,24 +232,25 @@ func TestAPIErrorText(t *testing.T) {
 		body        string
 		want        string
 	}{
-		{"Courier", 400, json, `{"message":"No email","type":"invalid_request_error"}`,
+		{"Courier", 400, asJSON, `{"message":"No email","type":"invalid_request_error"}`,
 			"400 invalid_request_error: No email"},
-		{"Courier, user ID in the message", 400, json, `{"message":"no such user: user-1"}`,
+		{"Courier, user ID in the message", 400, asJSON, `{"message":"no such user: user-1"}`,
 			"400 Bad Request: no such user: user-1"},
-		{"BOM", 400, json, "\ufeff" + errorBody, "400 some_error: Error Message"},
-		{"not UTF-8", 400, json, "{\"message\":\"caf\xe9\",\"type\":\"some_\xff\"}",
+		{"BOM", 400, asJSON, "\ufeff" + errorBody, "400 some_error: Error Message"},
+		{"not UTF-8", 400, asJSON, "{\"message\":\"caf\xe9\",\"type\":\"some_\xff\"}",
 			"400 some_\uFFFD: caf\uFFFD"},
-		{"gateway, message", 403, json, `{"message":"Forbidden"}`, "403 Forbidden: Forbidden"},
-		{"gateway, Message", 403, json, `{"Message":"not authorized"}`,
+		{"gateway, message", 403, asJSON, `{"message":"Forbidden"}`, "403 Forbidden: Forbidden"},
+		{"gateway, Message", 403, asJSON, `{"Message":"not authorized"}`,
 			"403 Forbidden: not authorized"},
-		{"message wins over Message", 403, json, `{"Message":"gateway","message":"Courier"}`,
+		{"message wins over Message", 403, asJSON, `{"Message":"gateway","message":"Courier"}`,
 			"403 Forbidden: Courier"},
-		{"null", 403, json, `{"Message":"gateway","message":null,"type":null}`,
+		{"null", 403, asJSON, `{"Message":"gateway","message":null,"type":null}`,
 			"403 Forbidden: gateway"},
-		{"another key", 403, json, `{"MESSAGE":"x"}`, "403 Forbidden (application/json, 15 bytes)"},
-		{"other types", 400, json, `{"message":5,"type":6}`,
+		{"another key", 403, asJSON, `{"MESSAGE":"x"}`,
+			"403 Forbidden (application/json, 15 bytes)"},
+		{"other types", 400, asJSON, `{"message":5,"type":6}`,
 			"400 Bad Request (application/json, 22 bytes)"},
-		{"type alone", 400, json, `{"type":"some_error"}`,
+		{"type alone", 400, asJSON, `{"type":"some_error"}`,
 			"400 some_error (application/json, 21 bytes)"},
 		{"HTML", 502, "Text/HTML; charset=utf-8", strings.Repeat("x", 1532),
 			"502 Bad Gateway (text/html, 1532 bytes)"},
@@ -237,13 +261,15 @@ func TestAPIErrorText(t *testing.T) {
 		{"control characters", 400, "",
 			`{"message":" one\r\n\ttwo\u0000 \u001b[31m\u202e\u2028end ","type":"a\nb"}`,
 			"400 a b: one two [31m end"},
-		{"long", 400, "",
-			`{"message":"` + strings.Repeat("é", 501) + `","type":"` + strings.Repeat("t", 101) + `"}`,
+		{"longer than the limits", 400, "",
+			`{"message":"` + strings.Repeat("é", 501) +
+				`","type":"` + strings.Repeat("t", 101) + `"}`,
 			"400 " + strings.Repeat("t", 100) + "…: " + strings.Repeat("é", 500) + "…"},
-		{"of exactly the limits", 400, "",
-			`{"message":"` + strings.Repeat("é", 500) + `","type":"` + strings.Repeat("t", 100) + `"}`,
+		{"exactly as long as the limits", 400, "",
+			`{"message":"` + strings.Repeat("é", 500) +
+				`","type":"` + strings.Repeat("t", 100) + `"}`,
 			"400 " + strings.Repeat("t", 100) + ": " + strings.Repeat("é", 500)},
-		{"cut off at 1 MiB", 400, json, `{"message":"` + strings.Repeat("m", 1<<20) + `"}`,
+		{"cut off at 1 MiB", 400, asJSON, `{"message":"` + strings.Repeat("m", 1<<20) + `"}`,
 			"400 Bad Request (application/json, 1048576 bytes)"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -252,8 +278,8 @@ func TestAPIErrorText(t *testing.T) {
 			if test.contentType != "" {
 				header.Set("Content-Type", test.contentType)
 			}
-			respond := httpmock.NewStringResponder(test.status, test.body).HeaderSet(header)
-			err := mergeError(t, newClient(t, respond, courier.WithMaxRetries(0)))
+			responder := httpmock.NewStringResponder(test.status, test.body).HeaderSet(header)
+			err := mergeError(t, newClient(t, responder, courier.WithMaxRetries(0)))
 			if want := "courier: merge profile: " + test.want; err.Error() != want {
 				t.Errorf("\n got %s\nwant %s", err, want)
 			}
@@ -261,25 +287,26 @@ func TestAPIErrorText(t *testing.T) {
 	}
 }
 
+// TestRateLimitError: RetryAfter is what the header says, or 0 if it says nothing.
 func TestRateLimitError(t *testing.T) {
 	t.Parallel()
 	for header, want := range map[string]time.Duration{
 		"":      0,
 		"7":     7 * time.Second,
 		"1.5":   1500 * time.Millisecond,
-		"86400": 24 * time.Hour, // longer than WithMaxRetryAfter
+		"86400": 24 * time.Hour, // longer than the client would wait
 		"soon":  0,
 	} {
-		respond := respond(429, "").HeaderSet(http.Header{"Retry-After": {header}})
-		err := mergeError(t, newClient(t, respond, courier.WithMaxRetries(0)))
-		limited := wantError[*courier.RateLimitError](t, err)
-		if limited.RetryAfter != want {
-			t.Errorf("Retry-After %q: got %v, want %v", header, limited.RetryAfter, want)
+		responder := respond(429, "").HeaderSet(http.Header{"Retry-After": {header}})
+		err := mergeError(t, newClient(t, responder, courier.WithMaxRetries(0)))
+		got := wantError[*courier.RateLimitError](t, err).RetryAfter
+		if got != want {
+			t.Errorf("Retry-After %q: got %v, want %v", header, got, want)
 		}
 	}
 }
 
-// TestConnectionError: the text of a cause is printed, whoever made it, and errors.Is finds it.
+// TestConnectionError: the text of any cause is printed on one line, and errors.Is finds the cause.
 func TestConnectionError(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -305,7 +332,7 @@ func TestConnectionError(t *testing.T) {
 			t.Errorf("got %d attempts, want 1", failed.Attempts)
 		}
 		if !errors.Is(err, test.cause) {
-			t.Errorf("%v does not match its cause", err)
+			t.Errorf("got %v, which does not match its cause %v", err, test.cause)
 		}
 		want := "courier: merge profile: no response after 1 attempt: " + test.want
 		if err.Error() != want {
@@ -314,7 +341,8 @@ func TestConnectionError(t *testing.T) {
 	}
 }
 
-// TestConnectionErrorCountsAttempts also shows what net/http itself returns.
+// TestConnectionErrorCountsAttempts: the error and its text have the number of attempts. Nothing
+// listens at this address, so the cause is one that net/http returns.
 func TestConnectionErrorCountsAttempts(t *testing.T) {
 	t.Parallel()
 	client, err := courier.NewClient(apiKey, courier.WithBaseURL("http://127.0.0.1:1"),
@@ -345,13 +373,15 @@ var (
 	}
 )
 
-// refuse fails before there was a connection, as net/http reports it.
+// refuse fails before there is a connection. As net/http does then, it calls the GetConn of an
+// httptrace, and never GotConn.
 func refuse(req *http.Request) (*http.Response, error) {
 	httptrace.ContextClientTrace(req.Context()).GetConn("courier.test:443")
 	return nil, errRefused
 }
 
-// TestErrNotSent: a call that was never sent matches ErrNotSent and what prevented it.
+// TestErrNotSent: the error of a call that was never sent matches ErrNotSent, and the error that
+// prevented it.
 func TestErrNotSent(t *testing.T) {
 	t.Parallel()
 	canceled, cancel := context.WithCancel(t.Context())
@@ -367,28 +397,37 @@ func TestErrNotSent(t *testing.T) {
 	_, errOption := courier.NewClient("")
 
 	for _, test := range []struct {
-		err   error
-		cause error
-		types []string
-		want  string
+		err     error
+		matches []error
+		types   []string
+		want    string
 	}{
-		{errCanceled, context.Canceled, nil,
-			"courier: merge profile: nothing was sent: context canceled"},
-		{errLate, context.DeadlineExceeded, nil,
-			"courier: merge profile: nothing was sent: context deadline exceeded"},
-		{limited(t, client, errLimit), errLimit, nil,
-			"courier: merge profile: nothing was sent: the quota of today is used up"},
-		{errInvalid, courier.ErrNotSent, []string{"*courier.ValidationError"},
-			"courier: userID: the user ID is empty: pass the ID of a user"},
-		{errOption, courier.ErrNotSent, []string{"*courier.ValidationError"},
+		{
+			errCanceled, []error{courier.ErrNotSent, context.Canceled}, nil,
+			"courier: merge profile: nothing was sent: context canceled",
+		},
+		{
+			errLate, []error{courier.ErrNotSent, context.DeadlineExceeded}, nil,
+			"courier: merge profile: nothing was sent: context deadline exceeded",
+		},
+		{
+			refusedByLimiter(t, client, errLimit), []error{courier.ErrNotSent, errLimit}, nil,
+			"courier: merge profile: nothing was sent: the quota of today is used up",
+		},
+		{
+			errInvalid, []error{courier.ErrNotSent}, []string{"*courier.ValidationError"},
+			"courier: userID: the user ID is empty: pass the ID of a user",
+		},
+		{
+			errOption, []error{courier.ErrNotSent}, []string{"*courier.ValidationError"},
 			"courier: apiKey: the API key is empty: copy it from the settings of your " +
-				"Courier workspace"},
+				"Courier workspace",
+		},
 	} {
-		if !errors.Is(test.err, courier.ErrNotSent) {
-			t.Errorf("%v does not match ErrNotSent", test.err)
-		}
-		if !errors.Is(test.err, test.cause) {
-			t.Errorf("%v does not match %v", test.err, test.cause)
+		for _, target := range test.matches {
+			if !errors.Is(test.err, target) {
+				t.Errorf("got %v, which does not match %v", test.err, target)
+			}
 		}
 		if test.err.Error() != test.want {
 			t.Errorf("\n got %s\nwant %s", test.err, test.want)
@@ -405,45 +444,50 @@ type limiter func(context.Context) error
 
 func (l limiter) Wait(ctx context.Context) error { return l(ctx) }
 
-// limited returns the error of a merge that a rate limiter refuses with err.
-func limited(t *testing.T, client *courier.Client, err error) error {
+// refusedByLimiter returns the error of a merge that a rate limiter refuses with err.
+func refusedByLimiter(t *testing.T, client *courier.Client, err error) error {
 	t.Helper()
 	updates := func(yield func(string, courier.Profile) bool) {
 		yield("user-1", courier.Profile{})
 	}
-	refuse := courier.WithRateLimiter(limiter(func(context.Context) error { return err }))
-	for outcome := range client.Profiles.MergeAll(t.Context(), updates, refuse) {
+	limit := courier.WithRateLimiter(limiter(func(context.Context) error { return err }))
+	for outcome := range client.Profiles.MergeAll(t.Context(), updates, limit) {
 		return outcome.Err
 	}
-	t.Fatal("got no outcome")
+	t.Fatal("got no outcome, want one")
 	return nil
 }
 
-// A refused limiter can return any error, of a call of this package too. A *ConnectionError
-// means that Courier may have acted on the request, which is not so here.
+// TestErrNotSentFindsTheTypesOfItsCause: a limiter may return the error of another call of this
+// package, whose types errors.As finds. The exception is *ConnectionError: it would say that
+// Courier may have acted on this request, which was never sent.
 func TestErrNotSentFindsTheTypesOfItsCause(t *testing.T) {
 	t.Parallel()
 	client := newClient(t, respond(200, success))
 	notFound := &courier.NotFoundError{APIError: courier.APIError{StatusCode: 404}}
-	wantTypes(t, limited(t, client, notFound), "*courier.NotFoundError", "*courier.APIError")
-	wantTypes(t, limited(t, client, &courier.ConnectionError{Err: io.EOF}))
+	wantTypes(t, refusedByLimiter(t, client, notFound),
+		"*courier.NotFoundError", "*courier.APIError")
+
+	lost := &courier.ConnectionError{Err: io.EOF}
+	wantTypes(t, refusedByLimiter(t, client, lost)) // none
 }
 
 func TestSentIsNotErrNotSent(t *testing.T) {
 	t.Parallel()
-	for name, respond := range map[string]httpmock.Responder{
-		"status":     respond(400, errorBody),
-		"connection": fail(io.EOF),
-		"shape":      respond(200, "[]"),
+	for name, responder := range map[string]httpmock.Responder{
+		"an error status":  respond(400, errorBody),
+		"no response":      fail(io.EOF),
+		"an invalid shape": respond(200, "[]"),
 	} {
-		if err := mergeError(t, newClient(t, respond)); errors.Is(err, courier.ErrNotSent) {
-			t.Errorf("%s: %v matches ErrNotSent, but was sent", name, err)
+		err := mergeError(t, newClient(t, responder))
+		if errors.Is(err, courier.ErrNotSent) {
+			t.Errorf("%s: got %v, which matches ErrNotSent, but it was sent", name, err)
 		}
 	}
 }
 
-// TestContextEnds: the error has what the last attempt came to and the context's error, and
-// never the context's cause, which may be the error of another call.
+// TestContextEnds: the error matches the error of the last attempt, and context.Canceled. It never
+// matches the cause of the context, which may be the error of another call.
 func TestContextEnds(t *testing.T) {
 	t.Parallel()
 	cause := &courier.NotFoundError{APIError: courier.APIError{Message: "of another call"}}
@@ -461,7 +505,8 @@ func TestContextEnds(t *testing.T) {
 		{"in the body of a 503", hangInBody(503), []string{"*courier.ServerError", api},
 			"courier: merge profile: 503 Service Unavailable (no content type, 9 bytes) " +
 				"(context canceled)"},
-		{"in the wait after a 409", respond(409, errorBody), []string{"*courier.ConflictError", api},
+		{"in the wait after a 409", respond(409, errorBody),
+			[]string{"*courier.ConflictError", api},
 			"courier: merge profile: 409 some_error: Error Message (context canceled)"},
 		{"in the wait after no response", fail(io.EOF), []string{connection},
 			"courier: merge profile: no response after 1 attempt: EOF (context canceled)"},
@@ -480,37 +525,39 @@ func TestContextEnds(t *testing.T) {
 					t.Errorf("\n got %s\nwant %s", err, test.want)
 				}
 				if !errors.Is(err, context.Canceled) {
-					t.Errorf("%v does not match context.Canceled", err)
+					t.Errorf("got %v, which does not match context.Canceled", err)
 				}
 				if errors.Is(err, cause) {
-					t.Errorf("%v matches the cause of the context", err)
+					t.Errorf("got %v, which matches the cause of the context", err)
 				}
 				if len(seen.attempts) != 1 {
 					t.Fatalf("observed %d attempts, want 1", len(seen.attempts))
 				}
-				if observed := seen.attempts[0].Err; !errors.Is(err, observed) {
-					t.Errorf("%v does not wrap the observer's error %v", err, observed)
+				observed := seen.attempts[0].Err
+				if !errors.Is(err, observed) {
+					t.Errorf("got %v, which does not match the observer's error %v", err, observed)
 				}
 				if !courier.Retryable(err) {
-					t.Errorf("%v is not Retryable", err)
+					t.Errorf("Retryable(%v) is false, want true", err)
 				}
 			})
 		})
 	}
 }
 
-// TestObserverGetsTheCallersError: where nothing else ended the call, they are one object.
+// TestObserverGetsTheCallersError: the error of the last attempt is the very value that the call
+// returns, unless a context ended the call.
 func TestObserverGetsTheCallersError(t *testing.T) {
 	t.Parallel()
-	for name, respond := range map[string]httpmock.Responder{
-		"status":           respond(400, errorBody),
+	for name, responder := range map[string]httpmock.Responder{
+		"an error status":  respond(400, errorBody),
 		"retries used up":  respond(503, ""),
 		"no response":      fail(io.EOF),
-		"shape":            respond(200, "[]"),
+		"an invalid shape": respond(200, "[]"),
 		"long Retry-After": respond(429, "").HeaderSet(http.Header{"Retry-After": {"86400"}}),
 	} {
 		seen := new(observer)
-		err := mergeError(t, newClient(t, respond, seen.option()))
+		err := mergeError(t, newClient(t, responder, seen.option()))
 		last := seen.attempts[len(seen.attempts)-1]
 		if last.Err != err {
 			t.Errorf("%s: the observer got %p (%v), the caller %p (%v)",
@@ -522,20 +569,21 @@ func TestObserverGetsTheCallersError(t *testing.T) {
 	}
 }
 
-// TestTimeoutMatchesDeadlineExceeded, though the caller's context has no deadline.
+// TestTimeoutMatchesDeadlineExceeded: a timeout of the client matches context.DeadlineExceeded,
+// although the caller's context has no deadline.
 func TestTimeoutMatchesDeadlineExceeded(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		err := mergeError(t, newClient(t, hang))
 		wantTypes(t, err, "*courier.ConnectionError")
 		if !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("%v does not match context.DeadlineExceeded", err)
+			t.Errorf("got %v, which does not match context.DeadlineExceeded", err)
 		}
 	})
 }
 
-// TestUnexpectedResponseError: a success by status that is not the documented shape. Its text
-// never repeats the body.
+// TestUnexpectedResponseError: a 200 whose body does not have the documented shape is an error.
+// Its text describes the body, and never repeats it.
 func TestUnexpectedResponseError(t *testing.T) {
 	t.Parallel()
 	const shape = "courier: merge profile: 200, but not the documented response"
@@ -561,8 +609,8 @@ func TestUnexpectedResponseError(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
 			header := http.Header{"Content-Type": {"text/html"}, "X-Request-Id": {"req-1"}}
-			respond := httpmock.NewStringResponder(200, test.body).HeaderSet(header)
-			err := mergeError(t, newClient(t, respond))
+			responder := httpmock.NewStringResponder(200, test.body).HeaderSet(header)
+			err := mergeError(t, newClient(t, responder))
 			wantTypes(t, err, "*courier.UnexpectedResponseError")
 			if err.Error() != test.want {
 				t.Errorf("\n got %s\nwant %s", err, test.want)
@@ -577,24 +625,29 @@ func TestUnexpectedResponseError(t *testing.T) {
 			if diff := cmp.Diff(header, got.Header); diff != "" {
 				t.Errorf("the header (-want +got):\n%s", diff)
 			}
-			if want := test.body[:min(len(test.body), 8<<20)]; string(got.Body) != want {
-				t.Errorf("got the body %.40q, want %.40q", got.Body, want)
+			wantBody := test.body[:min(len(test.body), 8<<20)]
+			if string(got.Body) != wantBody {
+				t.Errorf("got a body of %d bytes, %.40q; want %d bytes, %.40q",
+					len(got.Body), got.Body, len(wantBody), wantBody)
 			}
-			if got.Err == nil || !errors.Is(err, got.Err) {
-				t.Fatalf("%v does not match its Err %v", err, got.Err)
+			if got.Err == nil {
+				t.Fatal("got no Err, want one")
+			}
+			if !errors.Is(err, got.Err) {
+				t.Errorf("got %v, which does not match its Err %v", err, got.Err)
 			}
 			if got.Err.Error() == "" {
-				t.Error("its Err has no text")
+				t.Error("got an Err without a text, want one with a text")
 			}
 		})
 	}
 }
 
-// TestRetryable: true where the client itself would retry that outcome of that operation,
-// limits and budget aside.
+// TestRetryable: an error is retryable if the client itself would retry the operation after it, as
+// long as no limit of retries is reached.
 func TestRetryable(t *testing.T) {
 	t.Parallel()
-	key := courier.WithIdempotencyKey("order-1")
+	withKey := []courier.RequestOption{courier.WithIdempotencyKey("order-1")}
 	for _, test := range []struct {
 		name    string
 		respond httpmock.Responder
@@ -605,22 +658,20 @@ func TestRetryable(t *testing.T) {
 		{"merge, 429", respond(429, ""), mergeProfile, nil, true},
 		{"merge, 503", respond(503, ""), mergeProfile, nil, true},
 		{"merge, 500", respond(500, ""), mergeProfile, nil, true},
-		{"merge, 500 with a key", respond(500, ""), mergeProfile,
-			[]courier.RequestOption{key}, false},
-		{"merge, 503 with a key", respond(503, ""), mergeProfile,
-			[]courier.RequestOption{key}, true},
+		{"merge, 500 with a key", respond(500, ""), mergeProfile, withKey, false},
+		{"merge, 503 with a key", respond(503, ""), mergeProfile, withKey, true},
 		{"merge, 409", respond(409, ""), mergeProfile, nil, true},
 		{"merge, 400", respond(400, ""), mergeProfile, nil, false},
 		{"merge, 401", respond(401, ""), mergeProfile, nil, false},
 		{"get, 404", respond(404, ""), getProfile, nil, false},
 		{"merge, 302", respond(302, ""), mergeProfile, nil, false},
-		{"merge, another shape", respond(200, "[]"), mergeProfile, nil, false},
+		{"merge, an invalid shape", respond(200, "[]"), mergeProfile, nil, false},
 		{"merge, Retry-After beyond the limit",
 			respond(429, "").HeaderSet(http.Header{"Retry-After": {"86400"}}),
 			mergeProfile, nil, true},
 		{"merge, timed out", hang, mergeProfile, nil, true},
 		{"merge, cut off", cutOff(200, `{"stat`), mergeProfile, nil, true},
-		{"merge, refused", refuse, mergeProfile, nil, true},
+		{"merge, no connection", refuse, mergeProfile, nil, true},
 		{"merge, host not found", fail(errNoSuchHost), mergeProfile, nil, false},
 		{"patch, 429", respond(429, ""), patchProfile, nil, true},
 		{"patch, 503", respond(503, ""), patchProfile, nil, true},
@@ -637,15 +688,13 @@ func TestRetryable(t *testing.T) {
 				client := newClient(t, test.respond, courier.WithMaxRetries(0))
 				_, err := test.op.call(t.Context(), client, "user-1", test.opts...)
 				if err == nil {
-					t.Fatal("got no error")
+					t.Fatal("got no error, want one")
 				}
-				for _, err := range []error{
-					err,
-					fmt.Errorf("wrapped: %w", err),
-					errors.Join(io.EOF, err),
-				} {
-					if got := courier.Retryable(err); got != test.want {
-						t.Errorf("Retryable(%v) is %t, want %t", err, got, test.want)
+				wrapped := fmt.Errorf("wrapped: %w", err)
+				joined := errors.Join(io.EOF, err)
+				for _, e := range []error{err, wrapped, joined} {
+					if got := courier.Retryable(e); got != test.want {
+						t.Errorf("Retryable(%v) is %t, want %t", e, got, test.want)
 					}
 				}
 			})
@@ -653,7 +702,7 @@ func TestRetryable(t *testing.T) {
 	}
 }
 
-// TestRetryableInFlight: a call that was canceled in flight is as one that timed out.
+// TestRetryableInFlight: a call that was canceled in flight is retryable if it is idempotent.
 func TestRetryableInFlight(t *testing.T) {
 	t.Parallel()
 	for _, op := range operations {
@@ -661,7 +710,7 @@ func TestRetryableInFlight(t *testing.T) {
 			ctx, cancel := context.WithCancel(t.Context())
 			time.AfterFunc(time.Second, cancel)
 			_, err := op.call(ctx, newClient(t, hang), "user-1")
-			want := op.name != "patch profile"
+			want := op.name != "patch profile" // the only one that is not idempotent
 			if got := courier.Retryable(err); got != want {
 				t.Errorf("%s: Retryable(%v) is %t, want %t", op.name, err, got, want)
 			}
@@ -669,17 +718,23 @@ func TestRetryableInFlight(t *testing.T) {
 	}
 }
 
-func TestRetryableOfOtherErrors(t *testing.T) {
+func TestRetryableNeverSent(t *testing.T) {
 	t.Parallel()
 	canceled, cancel := context.WithCancel(t.Context())
 	cancel()
 	client := newClient(t, respond(200, success))
 	for _, op := range operations {
-		_, err := op.call(canceled, client, "user-1") // never sent
+		_, err := op.call(canceled, client, "user-1")
 		if !courier.Retryable(err) {
 			t.Errorf("%s: Retryable(%v) is false, want true", op.name, err)
 		}
 	}
+}
+
+// TestNotRetryable: neither an invalid argument nor an error that is not from a call is retryable.
+func TestNotRetryable(t *testing.T) {
+	t.Parallel()
+	client := newClient(t, respond(200, success))
 	_, invalid := client.Profiles.Delete(t.Context(), "")
 	for _, err := range []error{
 		nil, invalid, fmt.Errorf("wrapped: %w", invalid),
@@ -689,27 +744,6 @@ func TestRetryableOfOtherErrors(t *testing.T) {
 			t.Errorf("Retryable(%v) is true, want false", err)
 		}
 	}
-}
-
-// errorsOfEachType returns an error of each type, as a call returns it.
-func errorsOfEachType(t *testing.T) []error {
-	t.Helper()
-	canceled, cancel := context.WithCancel(t.Context())
-	cancel()
-	client := newClient(t, respond(200, success))
-	_, notSent := merge(canceled, client)
-	_, invalid := client.Profiles.Delete(t.Context(), "")
-	all := []error{
-		notSent, invalid,
-		mergeError(t, newClient(t, fail(io.EOF))),
-		mergeError(t, newClient(t, respond(200, "null"))),
-	}
-	for _, status := range []int{302, 400, 401, 403, 404, 409, 413, 429, 503} {
-		header := http.Header{"X-Request-Id": {"req-1"}}
-		respond := httpmock.NewStringResponder(status, errorBody).HeaderSet(header)
-		all = append(all, mergeError(t, newClient(t, respond, courier.WithMaxRetries(0))))
-	}
-	return all
 }
 
 // logged returns what slog's text handler makes of v.
@@ -729,33 +763,61 @@ func logged(v any) string {
 
 func TestErrorsInSlog(t *testing.T) {
 	t.Parallel()
-	want := map[string]string{
-		"*courier.ConnectionError": `v.operation="merge profile" v.attempts=4 ` +
-			`v.error="courier: merge profile: no response after 4 attempts: EOF"`,
-		"*courier.UnexpectedResponseError": `v.operation="merge profile" v.status=200 ` +
-			`v.error="courier: merge profile: 200, but not the documented response: ` +
-			`not an object (application/json, 4 bytes)"`,
-		"*courier.ValidationError": `v.field=userID ` +
-			`v.reason="the user ID is empty: pass the ID of a user"`,
-		"*courier.notSentError": `v.operation="merge profile" ` +
-			`v.error="courier: merge profile: nothing was sent: context canceled"`,
-		"*courier.RateLimitError": `v.operation="merge profile" v.status=429 v.type=some_error ` +
-			`v.message="Error Message" v.request_id=req-1 v.attempts=1 v.retry_after=0s`,
-	}
-	for _, err := range errorsOfEachType(t) {
-		wanted := want[fmt.Sprintf("%T", err)]
-		if wanted == "" {
-			status := wantError[*courier.APIError](t, err).StatusCode
-			wanted = fmt.Sprintf(`v.operation="merge profile" v.status=%d v.type=some_error `+
-				`v.message="Error Message" v.request_id=req-1 v.attempts=1`, status)
+	canceled, cancel := context.WithCancel(t.Context())
+	cancel()
+	client := newClient(t, respond(200, success))
+	_, errNotSent := merge(canceled, client)
+	_, errInvalid := client.Profiles.Delete(t.Context(), "")
+	for _, test := range []struct {
+		err  error
+		want string
+	}{
+		{
+			errNotSent,
+			`v.operation="merge profile" ` +
+				`v.error="courier: merge profile: nothing was sent: context canceled"`,
+		},
+		{
+			errInvalid,
+			`v.field=userID v.reason="the user ID is empty: pass the ID of a user"`,
+		},
+		{
+			mergeError(t, newClient(t, fail(io.EOF))),
+			`v.operation="merge profile" v.attempts=4 ` +
+				`v.error="courier: merge profile: no response after 4 attempts: EOF"`,
+		},
+		{
+			mergeError(t, newClient(t, respond(200, "null"))),
+			`v.operation="merge profile" v.status=200 ` +
+				`v.error="courier: merge profile: 200, but not the documented response: ` +
+				`not an object (application/json, 4 bytes)"`,
+		},
+	} {
+		if diff := cmp.Diff(test.want, logged(test.err)); diff != "" {
+			t.Errorf("a %T in the log (-want +got):\n%s", test.err, diff)
 		}
-		if diff := cmp.Diff(wanted, logged(err)); diff != "" {
+	}
+}
+
+func TestErrorsOfStatusInSlog(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{302, 400, 401, 403, 404, 409, 413, 429, 503} {
+		header := http.Header{"X-Request-Id": {"req-1"}}
+		responder := httpmock.NewStringResponder(status, errorBody).HeaderSet(header)
+		err := mergeError(t, newClient(t, responder, courier.WithMaxRetries(0)))
+		want := fmt.Sprintf(`v.operation="merge profile" v.status=%d v.type=some_error `+
+			`v.message="Error Message" v.request_id=req-1 v.attempts=1`, status)
+		if status == 429 {
+			want += " v.retry_after=0s"
+		}
+		if diff := cmp.Diff(want, logged(err)); diff != "" {
 			t.Errorf("a %T in the log (-want +got):\n%s", err, diff)
 		}
 	}
 }
 
-// TestInterruptedErrorInSlog: the attempt's error, and what ended the wait.
+// TestInterruptedErrorInSlog: the log has the error of the attempt, and what ended the wait after
+// it.
 func TestInterruptedErrorInSlog(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -782,13 +844,13 @@ func TestLogIsBounded(t *testing.T) {
 	if len(text) > 1000 {
 		t.Errorf("the log line has %d bytes, want at most 1000", len(text))
 	}
-	if strings.Contains(text, `\n`) {
-		t.Errorf("the log line has a line break: %.200s", text)
+	if strings.Contains(text, `\n`) { // which is how slog writes a line break
+		t.Errorf("got a log line with a line break, want none: %.200s", text)
 	}
 }
 
-// TestErrorValues: callers copy errors, and make them in their own tests. A value prints like
-// its pointer.
+// TestErrorValues: a value prints like a pointer to it, in a log too. Callers copy errors, and
+// create them in their own tests.
 func TestErrorValues(t *testing.T) {
 	t.Parallel()
 	api := courier.APIError{Operation: "get profile", StatusCode: 404, Message: "no such user"}
@@ -819,6 +881,7 @@ func TestErrorValues(t *testing.T) {
 	}
 }
 
+// TestEmptyErrors: the zero value of each error type has a text, and can be logged and matched.
 func TestEmptyErrors(t *testing.T) {
 	t.Parallel()
 	for _, err := range []error{
@@ -828,25 +891,29 @@ func TestEmptyErrors(t *testing.T) {
 		&courier.ConnectionError{}, &courier.UnexpectedResponseError{}, &courier.ValidationError{},
 	} {
 		text := err.Error()
-		notPrintable := func(c rune) bool { return !unicode.IsPrint(c) }
-		if text == "" || strings.ContainsFunc(text, notPrintable) {
-			t.Errorf("an empty %T is %q, want one printable line", err, text)
+		if text == "" {
+			t.Errorf("an empty %T has no text, want one", err)
 		}
-		if text := logged(err); strings.Contains(strings.ToLower(text), "panic") {
-			t.Errorf("an empty %T in the log is %s", err, text)
+		notPrintable := func(c rune) bool { return !unicode.IsPrint(c) }
+		if strings.ContainsFunc(text, notPrintable) {
+			t.Errorf("an empty %T is %q, want only printable characters", err, text)
+		}
+		// slog writes a panic of LogValue into the log.
+		if line := logged(err); strings.Contains(strings.ToLower(line), "panic") {
+			t.Errorf("an empty %T in the log is %s, want no panic", err, line)
 		}
 		if errors.Is(err, io.EOF) {
-			t.Errorf("an empty %T matches io.EOF", err)
+			t.Errorf("an empty %T matches io.EOF, want no match", err)
 		}
 	}
 }
 
-// TestAPIErrorIsThePreciseErrors: what errors.As finds is the embedded APIError, not a copy.
-func TestAPIErrorIsThePreciseErrors(t *testing.T) {
+// TestAPIErrorIsNotACopy: the *APIError that errors.As finds points into the precise error.
+func TestAPIErrorIsNotACopy(t *testing.T) {
 	t.Parallel()
 	precise := &courier.NotFoundError{APIError: courier.APIError{StatusCode: 404}}
 	found := wantError[*courier.APIError](t, fmt.Errorf("wrapped: %w", precise))
 	if found != &precise.APIError {
-		t.Errorf("got the APIError at %p, want %p", found, &precise.APIError)
+		t.Errorf("got the *APIError %p, want %p", found, &precise.APIError)
 	}
 }

@@ -3,11 +3,15 @@ package courier_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"testing"
 
 	courier "github.com/courier-profiles/courier-go"
+	"github.com/google/go-cmp/cmp"
 )
 
+// TestPatchBody: Patch sends the operations as they were given, in their order. Both versions of
+// encoding/json write them in the same way.
 func TestPatchBody(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -67,7 +71,7 @@ func TestPatchBody(t *testing.T) {
 				`{"op":"move","from":"/a","path":"","value":""}]`,
 		},
 		{
-			"moves that are not into themselves", []courier.PatchOp{
+			"moves and copies that look like one of a value into itself", []courier.PatchOp{
 				courier.PatchMove("/a", "/ab"), courier.PatchMove("/a/b", "/a"),
 				courier.PatchMove("/a", "/a"), courier.PatchMove("", ""),
 				courier.PatchCopy("/a", "/a/b"),
@@ -103,7 +107,7 @@ func TestPatchBody(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
-			for range 2 { // ops can be sent again
+			for range 2 { // sending them does not change them
 				body, err := patchBody(t, test.ops)
 				if err != nil {
 					t.Fatal(err)
@@ -112,7 +116,10 @@ func TestPatchBody(t *testing.T) {
 					t.Errorf("sent %s, want %s", body, want)
 				}
 			}
-			ops := append([]courier.PatchOp{}, test.ops...) // a nil slice is the caller's
+			ops := test.ops
+			if ops == nil {
+				ops = []courier.PatchOp{} // encoding/json writes a nil slice as null
+			}
 			for _, version := range jsonVersions {
 				text, err := version.marshal(struct{ Ops []courier.PatchOp }{ops})
 				if err != nil {
@@ -128,27 +135,34 @@ func TestPatchBody(t *testing.T) {
 // TestPatchPaths: each JSON Pointer is sent as it is.
 func TestPatchPaths(t *testing.T) {
 	t.Parallel()
-	for _, path := range []string{
+	type paths struct{ Path, From string }
+	for _, pointer := range []string{
 		"", "/", "//", "/a//b/", "/~0~1~01", "/a/-", "/a/0", "/ü \"<\\\n",
 	} {
-		for _, op := range []courier.PatchOp{
-			courier.PatchRemove(path), courier.PatchCopy(path, "/x"), courier.PatchCopy("/x", path),
+		for _, test := range []struct {
+			op   courier.PatchOp
+			want paths
+		}{
+			{courier.PatchRemove(pointer), paths{Path: pointer}},
+			{courier.PatchCopy(pointer, "/x"), paths{From: pointer, Path: "/x"}},
+			{courier.PatchCopy("/x", pointer), paths{From: "/x", Path: pointer}},
 		} {
-			body, err := patchBody(t, []courier.PatchOp{op})
+			body, err := patchBody(t, []courier.PatchOp{test.op})
 			if err != nil {
-				t.Errorf("%q: %v", path, err)
+				t.Fatalf("%q: %v", pointer, err)
 			}
-			var sent struct{ Patch []struct{ Path, From string } }
+			var sent struct{ Patch []paths }
 			if err := json.Unmarshal([]byte(body), &sent); err != nil {
-				t.Fatalf("%q: sent %s: %v", path, body, err)
+				t.Fatalf("%q: sent %s: %v", pointer, body, err)
 			}
-			if got := sent.Patch[0]; got.Path != path && got.From != path {
-				t.Errorf("%q: sent %s", path, body)
+			if diff := cmp.Diff([]paths{test.want}, sent.Patch); diff != "" {
+				t.Errorf("%q: sent %s (-want +got):\n%s", pointer, body, diff)
 			}
 		}
 	}
 }
 
+// TestJSONPointer: each token is escaped by itself, by the rules of RFC 6901.
 func TestJSONPointer(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -172,7 +186,7 @@ func TestJSONPointer(t *testing.T) {
 		{[]string{"ü", "😀", "\x00", "\n"}, "/ü/😀/\x00/\n"},
 	} {
 		if got := courier.JSONPointer(test.tokens...); got != test.want {
-			t.Errorf("%q: got %q, want %q", test.tokens, got, test.want)
+			t.Errorf("JSONPointer of %q: got %q, want %q", test.tokens, got, test.want)
 		}
 	}
 }
@@ -184,8 +198,8 @@ const (
 	reasonItself  = "moves a value into itself"
 )
 
-// TestPatchRefuses: an operation that RFC 6902 does not allow is a *ValidationError with its
-// index, before anything is sent. By itself, encoding/json refuses it as well.
+// TestPatchRefuses: an operation that cannot be sent, or that RFC 6902 does not allow, is refused.
+// What is marked as CANARY must not be in the error.
 func TestPatchRefuses(t *testing.T) {
 	t.Parallel()
 	badProfile := courier.Profile{Name: courier.Set("CANARY"), Extra: object{"name": "CANARY"}}
@@ -208,10 +222,16 @@ func TestPatchRefuses(t *testing.T) {
 	} {
 		wantOpRefused(t, test.op, test.reason)
 	}
-	for _, pointer := range []string{
-		"a", "CANARY", "a/CANARY", " /a", "#/a", "~0", "~1/a", ".", "$.a", // no slash first
+}
+
+// TestPatchRefusesPointers: what is not a JSON Pointer is refused in every place for one.
+func TestPatchRefusesPointers(t *testing.T) {
+	t.Parallel()
+	noSlashFirst := []string{"a", "CANARY", "a/CANARY", " /a", "#/a", "~0", "~1/a", ".", "$.a"}
+	badEscape := []string{
 		"/~", "/~2", "/CANARY~", "/~/a", "/a~/b", "/~~", "/~~0", "/~ 0", "/~a", "/~0~", "/~1~~1",
-	} {
+	}
+	for _, pointer := range slices.Concat(noSlashFirst, badEscape) {
 		for _, op := range []courier.PatchOp{
 			courier.PatchAdd(pointer, 1), courier.PatchRemove(pointer),
 			courier.PatchReplace(pointer, nil), courier.PatchTest(pointer, ""),
@@ -223,15 +243,26 @@ func TestPatchRefuses(t *testing.T) {
 	}
 }
 
+// wantOpRefused fails unless op is refused, with reason. Patch returns a *ValidationError with the
+// index of the first operation that is refused, and sends nothing. Both versions of encoding/json
+// return a *ValidationError too.
 func wantOpRefused(t *testing.T, op courier.PatchOp, reason string) {
 	t.Helper()
 	good := courier.PatchAdd("/email", "a@example.com")
-	for i, ops := range [][]courier.PatchOp{{op}, {good, op}, {good, good, op, good, {}}} {
-		body, err := patchBody(t, ops)
+	empty := courier.PatchOp{} // refused too
+	for _, test := range []struct {
+		ops   []courier.PatchOp
+		index int // of op
+	}{
+		{[]courier.PatchOp{op}, 0},
+		{[]courier.PatchOp{good, op}, 1},
+		{[]courier.PatchOp{good, good, op, good, empty}, 2},
+	} {
+		body, err := patchBody(t, test.ops)
 		if body != "" {
-			t.Errorf("%s: sent %s", reason, body)
+			t.Errorf("%s: sent %s, want nothing sent", reason, body)
 		}
-		wantRefused(t, err, "Patch", fmt.Sprintf("patch[%d]", i), reason)
+		wantRefused(t, err, "Patch", fmt.Sprintf("patch[%d]", test.index), reason)
 	}
 	for _, version := range jsonVersions {
 		for _, value := range []any{op, &op, []courier.PatchOp{op}} {
