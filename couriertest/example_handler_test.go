@@ -22,8 +22,8 @@ func TestPackageExample(t *testing.T) {
 	testChangeEmail(t)
 }
 
-// serve starts a handler for an example, which has no *testing.T. A test calls
-// couriertest.NewServer(t) and Client instead.
+// serve starts a server and returns a client of it. Examples need it because they have no
+// *testing.T. Your tests call couriertest.NewServer(t) and its method Client instead.
 func serve(handler http.Handler, opts ...courier.Option) (*courier.Client, *httptest.Server) {
 	server := httptest.NewServer(handler)
 	all := []courier.Option{courier.WithBaseURL(server.URL), courier.WithRetryWait(0, 0)}
@@ -53,7 +53,7 @@ func ExampleHandler_Fail() {
 	// Output: SUCCESS 3
 }
 
-// The client does not wait for an hour.
+// The client returns the error at once if Retry-After is longer than it may wait.
 func ExampleHandler_Fail_retryAfter() {
 	handler := couriertest.NewHandler()
 	client, server := serve(handler, courier.WithMaxRetryAfter(time.Second))
@@ -68,7 +68,7 @@ func ExampleHandler_Fail_retryAfter() {
 	// Output: retry after 1h0m0s
 }
 
-// One of many users fails, whichever request comes first.
+// FailUser fails the request for one of many users, in whatever order they arrive.
 func ExampleHandler_FailUser() {
 	handler := couriertest.NewHandler()
 	client, server := serve(handler)
@@ -135,7 +135,8 @@ func ExampleHandler_Requests() {
 	// map[profile:map[phone_number:<nil>]]
 }
 
-// Your own server, with the API below a prefix, can serve programs in any language.
+// A server of your own can have the API below a prefix, here /courier. Programs in any
+// language can be tested with it.
 func ExampleNewHandler() {
 	handler := couriertest.NewHandler()
 	handler.APIKey = "my-key"
@@ -180,12 +181,14 @@ func ExampleHandler_SetPreferences() {
 	client, server := serve(handler)
 	defer server.Close()
 
-	err := errors.Join(
-		handler.SetProfile("user-1", courier.Profile{}),
-		handler.SetPreferences("user-1", &courier.Preferences{
-			Categories: map[string]courier.Preference{"offers": {Status: "OPTED_OUT"}},
-		}),
-	)
+	err := handler.SetProfile("user-1", courier.Profile{})
+	if err != nil {
+		fmt.Println(err)
+		return
+	}
+	err = handler.SetPreferences("user-1", &courier.Preferences{
+		Categories: map[string]courier.Preference{"offers": {Status: "OPTED_OUT"}},
+	})
 	if err != nil {
 		fmt.Println(err)
 		return
