@@ -158,8 +158,8 @@ func newProgram(t *testing.T, folder string, args ...string) *program {
 	return p
 }
 
-// exit runs the program and returns its exit code; -1 if a signal killed it.
-func (p *program) exit(t *testing.T) int {
+// exitCode runs the program and returns its exit code; -1 if a signal killed it.
+func (p *program) exitCode(t *testing.T) int {
 	t.Helper()
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
@@ -175,7 +175,7 @@ func (p *program) exit(t *testing.T) int {
 // exits runs the program and fails the test if it exits with another code.
 func (p *program) exits(t *testing.T, want int) {
 	t.Helper()
-	if got := p.exit(t); got != want {
+	if got := p.exitCode(t); got != want {
 		t.Fatalf("%q exits with %d, want %d\n%s", p.Args[1:], got, want, p.output())
 	}
 }

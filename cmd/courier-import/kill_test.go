@@ -17,39 +17,40 @@ import (
 	"github.com/courier-profiles/courier-go/cmd/internal/job"
 )
 
-// killedFile returns a file in which each user has several rows, whose order shows
-// in the profile, and the profiles that it makes in the end. Some empty cells are
-// NULL.
-func killedFile(random *rand.Rand, rows int) (text string, want profiles) {
+// killFile returns a file for an import that is killed, and the profiles that the import
+// makes in the end. Each user has several rows, whose order shows in the profile. Some rows
+// are rejected.
+func killFile(random *rand.Rand, rows int) (text string, want profiles) {
 	var b strings.Builder
 	b.WriteString("id,custom.last,custom.a,custom.b,email_verified\n")
-	custom := map[string]map[string]string{}
-	held := map[string]bool{}
+	custom := map[string]map[string]string{} // of each user
+	held := map[string]bool{}                // users whose rows are rejected from here on
 	users := max(rows/8, 1)
 	for row := range rows {
 		user := fmt.Sprint("user-", random.IntN(users))
 		cells := map[string]string{"last": strconv.Itoa(row)}
 		for _, name := range []string{"a", "b"} {
-			if random.IntN(3) > 0 { // or else the row removes it
+			if random.IntN(3) > 0 { // otherwise the cell is empty, which removes the member
 				cells[name] = fmt.Sprint(name, row)
 			}
 		}
 		verified := "yes"
 		switch random.IntN(200) {
-		case 0:
-			verified = "maybe" // rejected before it is sent, with all later rows of the user
+		case 0: // rejected before it is sent
+			verified = "maybe"
 			held[user] = true
-		case 1, 2:
-			user = "refused" // by Courier
-		case 3:
-			fmt.Fprintf(&b, ",\"%d\n,,,,\n", row) // a row that is wrong, and an empty one
+		case 1, 2: // refused by Courier
+			user = "refused"
+		case 3: // a row with a quote that is not closed, and one of empty cells
+			fmt.Fprintf(&b, ",\"%d\n", row)
+			b.WriteString(",,,,\n")
 			continue
 		}
 		if user != "refused" && !held[user] {
-			apply(custom, user, cells)
+			addRow(custom, user, cells)
 		}
-		fmt.Fprintf(&b, "%s,%s,%s,%s,%s\n", user, cells["last"],
-			cmp.Or(cells["a"], "NULL"), cells["b"], verified)
+		a := cmp.Or(cells["a"], "NULL") // an empty cell, written in another way
+		fmt.Fprintf(&b, "%s,%s,%s,%s,%s\n", user, cells["last"], a, cells["b"], verified)
 	}
 	want = profiles{}
 	for user, members := range custom {
@@ -63,8 +64,9 @@ func killedFile(random *rand.Rand, rows int) (text string, want profiles) {
 	return b.String(), want
 }
 
-// apply does what a row does to the members of custom of a user.
-func apply(custom map[string]map[string]string, user string, cells map[string]string) {
+// addRow changes custom as the import of a row does: a cell sets a member of the user, and
+// an empty cell removes it.
+func addRow(custom map[string]map[string]string, user string, cells map[string]string) {
 	if custom[user] == nil {
 		custom[user] = map[string]string{}
 	}
@@ -80,7 +82,7 @@ func apply(custom map[string]map[string]string, user string, cells map[string]st
 // TestKill kills an import again and again, by SIGKILL after a random number of
 // requests, and resumes it with the same command. In the end all profiles are
 // right, and the file of rejects is, to the byte, that of an import that was not
-// killed. -rows and -seed make it longer or repeat it.
+// killed. The flag -rows makes the test longer, and -seed repeats a run.
 func TestKill(t *testing.T) {
 	t.Parallel()
 	seed := *killSeed
@@ -89,58 +91,66 @@ func TestKill(t *testing.T) {
 	}
 	t.Logf("-rows %d -seed %d", *killRows, seed)
 	random := rand.New(rand.NewPCG(seed, seed))
-	text, want := killedFile(random, *killRows)
-	// About three seconds of work, in which the checkpoint is written many times.
-	args := []string{"-yes", "-empty=null", "-null=NULL", "users.csv",
-		fmt.Sprintf("-rate=%d", *killRows/3)}
+	text, want := killFile(random, *killRows)
+	args := []string{"-yes", "-empty=null", "-null=NULL", "users.csv"}
 
-	calm := newFakeCourier(t)
+	calm := newFakeCourier(t) // of an import that is not killed
 	calm.respond("refused", refusal(400))
 	calmFolder := t.TempDir()
 	writeFile(t, calmFolder, "users.csv", text)
-	calm.program(t, calmFolder, args[:4]...).exits(t, job.Rejected)
-	once := calm.count()
+	calm.program(t, calmFolder, args...).exits(t, job.Rejected)
+	calmRequests := calm.count()
 
 	f := newFakeCourier(t)
 	f.respond("refused", refusal(400))
 	folder := t.TempDir()
 	writeFile(t, folder, "users.csv", text)
-	const kills = 8
-	sent, killed, resumed := 0, 0, 0
+	// About three seconds of work, in which the checkpoint is written many times.
+	args = append(args, fmt.Sprintf("-rate=%d", *killRows/3))
+	const maxKills = 8
+	requests, killed, resumed := 0, 0, 0
 	for {
+		killAt := 1 + random.IntN(2*calmRequests/maxKills)
+		if killed == maxKills {
+			killAt = 0 // never, as the first request is number 1
+		}
 		p := f.program(t, folder, args...)
-		kill := 1 + random.IntN(2*once/kills)
 		f.onRequest(func(n int) {
-			if n == kill && killed < kills {
+			if n == killAt {
 				p.signal(os.Kill)
 			}
 		})
-		code := p.exit(t)
-		sent += f.count()
+		code := p.exitCode(t)
+		requests += f.count()
 		if strings.Contains(p.err.String(), "Resuming: ") {
 			resumed++
 		}
 		if code == job.Rejected {
-			break
+			break // it has reached the end of the file
 		}
 		if code != -1 {
-			t.Fatalf("exit code %d\n%s", code, p.output())
+			t.Fatalf("exit code %d, want %d or -1\n%s", code, job.Rejected, p.output())
 		}
 		killed++
 	}
 	t.Logf("killed %d times, %d runs resumed, %d of %d requests were repeated",
-		killed, resumed, sent-once, once)
-	if killed < 3 || resumed == 0 {
-		t.Errorf("killed %d times, resumed %d times: too few to show anything", killed, resumed)
+		killed, resumed, requests-calmRequests, calmRequests)
+	if killed < 3 {
+		t.Errorf("killed %d times, want at least 3: too few to show anything", killed)
+	}
+	if resumed == 0 {
+		t.Error("no run resumed, want at least one: too few to show anything")
 	}
 	if diff := gocmp.Diff(want, f.profiles(t)); diff != "" {
-		t.Errorf("profiles: -want +got\n%s", diff)
+		t.Errorf("profiles (-want +got):\n%s", diff)
 	}
-	rejects := readFile(t, calmFolder, "users.rejected.csv")
-	if diff := gocmp.Diff(rejects, readFile(t, folder, "users.rejected.csv")); diff != "" {
-		t.Errorf("rejects: -want +got\n%s", diff)
+	wantRejects := readFile(t, calmFolder, "users.rejected.csv")
+	gotRejects := readFile(t, folder, "users.rejected.csv")
+	if diff := gocmp.Diff(wantRejects, gotRejects); diff != "" {
+		t.Errorf("rejects (-want +got):\n%s", diff)
 	}
-	if diff := gocmp.Diff([]string{"users.csv", "users.rejected.csv"}, files(t, folder)); diff != "" {
-		t.Errorf("files: -want +got\n%s", diff)
+	wantFiles := []string{"users.csv", "users.rejected.csv"}
+	if diff := gocmp.Diff(wantFiles, files(t, folder)); diff != "" {
+		t.Errorf("files (-want +got):\n%s", diff)
 	}
 }

@@ -37,10 +37,11 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// past is long before any overlap.
+// past is a time of change that the overlap does not reach: once it has synced a row with
+// this time, a run does not read the row again.
 var past = time.Date(2026, 1, 2, 3, 4, 5, 678901000, time.UTC)
 
-// small is for tests with a few rows.
+// small has the options for a table with few rows.
 var small = options{
 	table: users, overlap: time.Minute, page: 10, concurrency: 4, maxDeletes: 1000,
 }
@@ -49,8 +50,7 @@ var small = options{
 type testDatabase struct {
 	*sql.DB
 	database
-	url    string
-	schema string // the SQL of the users table
+	url string
 }
 
 // eachDatabase runs a test on SQLite and on PostgreSQL.
@@ -90,7 +90,7 @@ func newTestPostgres(t *testing.T) *testDatabase {
 	return openTest(t, databaseURL, readmeSQL(t, 0))
 }
 
-// readmeSQL returns a block of SQL in README.md.
+// readmeSQL returns a block of SQL in README.md, counted from 0.
 func readmeSQL(t *testing.T, block int) string {
 	t.Helper()
 	text, err := os.ReadFile("README.md")
@@ -99,32 +99,33 @@ func readmeSQL(t *testing.T, block int) string {
 	}
 	blocks := regexp.MustCompile("(?s)```sql\n(.*?)```").FindAllSubmatch(text, -1)
 	if len(blocks) <= block {
-		t.Fatalf("README.md has %d blocks of SQL", len(blocks))
+		t.Fatalf("README.md has %d blocks of SQL, want at least %d", len(blocks), block+1)
 	}
 	return string(blocks[block][1])
 }
 
-func openTest(t *testing.T, databaseURL, schema string) *testDatabase {
+// openTest opens a database and creates its users table with the SQL of create.
+func openTest(t *testing.T, databaseURL, create string) *testDatabase {
 	t.Helper()
 	d, err := databaseOf(databaseURL)
 	if err != nil {
 		t.Fatal(err)
 	}
-	db := &testDatabase{database: d, url: databaseURL, schema: schema}
+	db := &testDatabase{database: d, url: databaseURL}
 	if db.DB, err = d.open(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { db.Close() })
-	db.exec(t, schema)
+	db.exec(t, create)
 	return db
 }
 
-// schemaName returns the schema of a test on PostgreSQL.
+// schemaName returns the name of the PostgreSQL schema that only this test uses.
 func (db *testDatabase) schemaName() string { return db.url[strings.LastIndex(db.url, "=")+1:] }
 
 func (db *testDatabase) isSQLite() bool { return strings.HasPrefix(db.url, "sqlite:") }
 
-// exec executes statements, with times as the database has them.
+// exec executes a statement. It passes a time in args as the column updated_at has it.
 func (db *testDatabase) exec(t *testing.T, query string, args ...any) {
 	t.Helper()
 	for i, arg := range args {
@@ -137,21 +138,21 @@ func (db *testDatabase) exec(t *testing.T, query string, args ...any) {
 	}
 }
 
-// create replaces the users table by one with other columns.
+// create replaces the users table with one that has other columns.
 func (db *testDatabase) create(t *testing.T, columns string) {
 	t.Helper()
 	db.exec(t, "DROP TABLE users")
 	db.exec(t, "CREATE TABLE users ("+columns+")")
 }
 
-// add adds a user with that name, or gives the user another name.
+// add adds a user, or changes the user's time and name.
 func (db *testDatabase) add(t *testing.T, id string, at time.Time, name string) {
 	t.Helper()
 	db.exec(t, `INSERT INTO users (id, updated_at, name) VALUES ($1, $2, $3)
 		ON CONFLICT (id) DO UPDATE SET updated_at = $2, name = $3`, id, at, name)
 }
 
-// addMany adds users named u00, u01, … a second apart.
+// addMany adds n users, u00, u01, and so on. Their times are a second apart.
 func (db *testDatabase) addMany(t *testing.T, n int, from time.Time) {
 	t.Helper()
 	for i := range n {
@@ -160,7 +161,7 @@ func (db *testDatabase) addMany(t *testing.T, n int, from time.Time) {
 	}
 }
 
-// watermark returns what a run left in the database.
+// watermark returns the watermark that the last run stored.
 func (db *testDatabase) watermark(t *testing.T) watermark {
 	t.Helper()
 	s, err := openStore(t.Context(), db.database, &users)
@@ -175,7 +176,7 @@ func (db *testDatabase) watermark(t *testing.T) watermark {
 	return w
 }
 
-// rejects returns the reasons in the table of rejected rows by user.
+// rejects returns the table of rejected rows: the reason by user.
 func (db *testDatabase) rejects(t *testing.T) map[string]string {
 	t.Helper()
 	rows, err := db.Query("SELECT user_id, reason FROM courier_sync_rejects")
@@ -194,15 +195,16 @@ func (db *testDatabase) rejects(t *testing.T) map[string]string {
 	return reasons
 }
 
-// fakeCourier is the fake with failures for single users.
+// fakeCourier is couriertest with what these tests need in addition: faults by user, and a
+// hook for requests. The API is below /base.
 type fakeCourier struct {
 	*couriertest.Handler
 	url string
 
 	mu       sync.Mutex
-	requests int
+	requests int                                // since the last onRequest
 	faults   map[string]fault                   // by user
-	before   func(request int, r *http.Request) // called before each request is served
+	before   func(request int, r *http.Request) // called before each request, counted from 1
 }
 
 // fault is a response in place of the normal one. Status 0 resets the connection.
@@ -246,26 +248,28 @@ func (f *fakeCourier) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// respond has all requests for a user fail.
+// respond sets the response to all requests for a user.
 func (f *fakeCourier) respond(userID string, instead fault) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.faults[userID] = instead
 }
 
+// respondNormally undoes respond for all users.
 func (f *fakeCourier) respondNormally() {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	clear(f.faults)
 }
 
+// onRequest counts requests from 0 again, and calls before for each from then on.
 func (f *fakeCourier) onRequest(before func(request int, r *http.Request)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.requests, f.before = 0, before
 }
 
-// count returns how many requests arrived.
+// count returns how many requests arrived since the last onRequest.
 func (f *fakeCourier) count() int {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -327,7 +331,7 @@ func (f *fakeCourier) operations(operation string) map[string]int {
 	return counts
 }
 
-// client retries as a patient client does, but without the waits.
+// client returns a client that retries once, without waiting.
 func (f *fakeCourier) client(t *testing.T) *job.Client {
 	t.Helper()
 	client, err := courier.NewClient(f.APIKey, courier.WithBaseURL(f.url),
@@ -339,16 +343,15 @@ func (f *fakeCourier) client(t *testing.T) *job.Client {
 }
 
 // syncOnce runs the sync in this process.
-func syncOnce(
-	t *testing.T, db *testDatabase, f *fakeCourier, o options,
-) (*syncer, error) {
+func syncOnce(t *testing.T, db *testDatabase, f *fakeCourier, o options) (*syncer, error) {
 	t.Helper()
 	s := &syncer{options: o, client: f.client(t), out: t.Output()}
 	if err := s.open(t.Context(), db.url); err != nil {
 		return s, err
 	}
 	defer s.store.close()
-	return s, s.run(t.Context(), t.Context())
+	ctx, drain := t.Context(), t.Context()
+	return s, s.run(ctx, drain)
 }
 
 // mustSync runs the sync, which must succeed.
@@ -361,17 +364,17 @@ func mustSync(t *testing.T, db *testDatabase, f *fakeCourier, o options) *syncer
 	return s
 }
 
-// mustStop runs the sync, which must stop with an error.
+// mustStop runs the sync, which must stop with an error, and returns its text.
 func mustStop(t *testing.T, db *testDatabase, f *fakeCourier, o options) (*syncer, string) {
 	t.Helper()
 	s, err := syncOnce(t, db, f, o)
 	if err == nil {
-		t.Fatal("the sync does not stop with an error")
+		t.Fatal("the sync ended without an error, want one")
 	}
 	return s, err.Error()
 }
 
-// checkCount checks one of the counts of a run.
+// checkCount checks how many rows a run counted for something, such as merges.
 func checkCount(t *testing.T, what string, got interface{ Load() int64 }, want int64) {
 	t.Helper()
 	if n := got.Load(); n != want {
@@ -379,33 +382,41 @@ func checkCount(t *testing.T, what string, got interface{ Load() int64 }, want i
 	}
 }
 
-// checkRejects checks the table of rejected rows: the beginning of each reason by user.
+// checkRejects checks the table of rejected rows. It has exactly the users of want, each
+// with a reason that begins like that in want.
 func checkRejects(t *testing.T, db *testDatabase, want map[string]string) {
 	t.Helper()
 	got := db.rejects(t)
-	for id, reason := range want {
-		if !strings.HasPrefix(got[id], reason) {
-			t.Errorf("%q was rejected for %q, want %q", id, got[id], reason)
+	for id, beginning := range want {
+		reason, rejected := got[id]
+		if !rejected {
+			t.Errorf("%q was not rejected, want the reason %q", id, beginning)
+			continue
 		}
-		delete(got, id)
+		if !strings.HasPrefix(reason, beginning) {
+			t.Errorf("%q was rejected for %q, want %q", id, reason, beginning)
+		}
 	}
 	for id, reason := range got {
-		t.Errorf("%q was rejected for %q, want no rejection", id, reason)
+		if _, wanted := want[id]; !wanted {
+			t.Errorf("%q was rejected for %q, want no rejection", id, reason)
+		}
 	}
 }
 
 func checkContains(t *testing.T, text, want string) {
 	t.Helper()
 	if !strings.Contains(text, want) {
-		t.Errorf("the text does not say %q:\n%s", want, text)
+		t.Errorf("got a text without %q:\n%s", want, text)
 	}
 }
 
-func checkOmits(t *testing.T, text string, unwanted ...string) {
+// checkOmits checks that a text, such as a log, has no secrets and no personal data.
+func checkOmits(t *testing.T, text string, secrets ...string) {
 	t.Helper()
-	for _, secret := range unwanted {
+	for _, secret := range secrets {
 		if strings.Contains(text, secret) {
-			t.Errorf("the text says %q:\n%s", secret, text)
+			t.Errorf("got a text with %q, want it left out:\n%s", secret, text)
 		}
 	}
 }
@@ -414,10 +425,10 @@ func checkOmits(t *testing.T, text string, unwanted ...string) {
 type program struct {
 	*exec.Cmd
 	started  chan struct{}
-	out, err bytes.Buffer
+	out, err bytes.Buffer // standard output, standard error
 }
 
-// newProgram has no environment but env.
+// newProgram returns the program. Its environment is env and what any process needs.
 func newProgram(env []string, args ...string) *program {
 	p := &program{Cmd: exec.Command(os.Args[0], args...), started: make(chan struct{})}
 	p.Env = append([]string{asProgram + "=1", "TMPDIR=" + os.TempDir()}, env...)
@@ -425,6 +436,7 @@ func newProgram(env []string, args ...string) *program {
 	return p
 }
 
+// newJob returns the program, with db as its database and f as Courier.
 func newJob(db *testDatabase, f *fakeCourier, args ...string) *program {
 	return newProgram([]string{"DATABASE_URL=" + db.url, "COURIER_API_KEY=" + f.APIKey,
 		"COURIER_BASE_URL=" + f.url}, args...)
@@ -438,29 +450,29 @@ func (p *program) start(t *testing.T) {
 	close(p.started)
 }
 
-// signal sends a signal, also from another goroutine than start's.
+// signal sends a signal as soon as the program has started.
 func (p *program) signal(s os.Signal) error {
 	<-p.started
 	return p.Process.Signal(s)
 }
 
-// exits runs the program and returns its exit code, -1 if a signal ended it.
-func (p *program) exits(t *testing.T) int {
+// exitCode runs the program and returns its exit code; -1 if a signal killed it.
+func (p *program) exitCode(t *testing.T) int {
 	t.Helper()
 	p.start(t)
 	_ = p.Wait()
 	return p.ProcessState.ExitCode()
 }
 
-// mustExit runs the program, which must exit with a code.
+// mustExit runs the program, which must exit with the code want.
 func (p *program) mustExit(t *testing.T, want int) {
 	t.Helper()
-	if got := p.exits(t); got != want {
+	if got := p.exitCode(t); got != want {
 		t.Fatalf("exit code %d, want %d\n%s", got, want, &p.err)
 	}
 }
 
-// after returns a context that ends with the given request.
+// after returns a context that is canceled when that request arrives, counted from 1.
 func (f *fakeCourier) after(t *testing.T, request int) context.Context {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())

@@ -3,8 +3,9 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 
@@ -19,8 +20,9 @@ const (
 	lineC = `{"user_id":"user-1","profile":{"custom":{"plan":"c"}}}`
 )
 
-// publisherTest has a NATS server and TMPDIR of its own.
-func publisherTest(t *testing.T) (jetstream.JetStream, *queue) {
+// setUpPublish sets the environment of the command publish: a NATS server and a TMPDIR of the
+// test's own. So these tests cannot be parallel.
+func setUpPublish(t *testing.T) (jetstream.JetStream, *queue) {
 	t.Helper()
 	nats, js := newNATS(t)
 	setEnvironment(t, nats.ClientURL(), "")
@@ -28,66 +30,92 @@ func publisherTest(t *testing.T) (jetstream.JetStream, *queue) {
 	return js, newQueueOf(t, js, 16)
 }
 
-func mustPublishFile(t *testing.T, in, want string) {
+// mustPublishFile runs the command publish, which must succeed and print want.
+func mustPublishFile(t *testing.T, file, want string) {
 	t.Helper()
-	out, err := program(t, in, "publish")
+	out, err := program(t, file, "publish")
 	if err != nil {
 		t.Fatal(err)
 	}
 	if out != want {
-		t.Errorf("it prints %q, want %q", out, want)
+		t.Errorf("publish prints %q, want %q", out, want)
 	}
 }
 
+// The lines of a file are merged in their order. A byte order mark, an empty line, and either
+// end of line are no problem.
 func TestPublishFile(t *testing.T) {
-	js, q := publisherTest(t)
-	mustPublishFile(t, "\ufeff"+lineA+"\n"+lineB+lineC, "3 published, 0 already there\n")
-	mustPublishFile(t, "", "0 published, 0 already there\n")
+	js, q := setUpPublish(t)
+	const file = "\ufeff" + lineA + "\n" + lineB + lineC
+	mustPublishFile(t, file, "3 published, 0 already there\n")
 	f := newFake(t, nil)
 	w, _ := newWorker(t, js, f, quick)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	profile, _ := f.Profile("user-1")
-	if got, want := profile.String(), `{"custom":{"n":9007199254740993,"plan":"c"}}`; got != want {
-		t.Errorf("user-1 is %s, want %s", got, want)
+	const want = `{"custom":{"n":9007199254740993,"plan":"c"}}`
+	if got := profile.String(); got != want {
+		t.Errorf("the profile of user-1 is %s, want %s", got, want)
 	}
 	if _, ok := f.Profile("ü/?"); !ok {
-		t.Error("the other user has no profile")
-	}
-	if left, _ := filepath.Glob(filepath.Join(os.TempDir(), "*")); len(left) > 0 {
-		t.Errorf("it left %v", left)
+		t.Error("ü/? has no profile, want one")
 	}
 }
 
-// The same file again changes nothing, neither at the stream nor, when that has forgotten
-// the file, at Courier.
+func TestPublishEmptyFile(t *testing.T) {
+	setUpPublish(t)
+	mustPublishFile(t, "", "0 published, 0 already there\n")
+}
+
+func TestPublishFileLeavesNoFile(t *testing.T) {
+	setUpPublish(t)
+	mustPublishFile(t, lineA, "1 published, 0 already there\n")
+	left, err := os.ReadDir(os.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left) > 0 {
+		t.Errorf("TMPDIR has %v, want no files", left)
+	}
+}
+
+// The same file again adds nothing to the stream.
 func TestPublishFileAgain(t *testing.T) {
-	js, q := publisherTest(t)
+	_, q := setUpPublish(t)
+	mustPublishFile(t, lineA+lineB, "2 published, 0 already there\n")
+	mustPublishFile(t, lineA+lineB, "0 published, 2 already there\n")
+	if n := q.stored(t); n != 2 {
+		t.Errorf("%d updates are in the stream, want 2", n)
+	}
+}
+
+// A stream that has forgotten a file takes it again. Courier, which has not, does not let it
+// undo a newer update.
+func TestPublishForgottenFileAgain(t *testing.T) {
+	js, q := setUpPublish(t)
 	f := newFake(t, nil)
 	w, _ := newWorker(t, js, f, quick)
-	file := lineA + lineB
-	mustPublishFile(t, file, "2 published, 0 already there\n")
-	mustPublishFile(t, file, "0 published, 2 already there\n")
+	mustPublishFile(t, lineA+lineB, "2 published, 0 already there\n")
 	mustPublish(t, js, "newer", "user-1", plan("newer"))
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
+
 	if err := js.DeleteStream(t.Context(), streamName); err != nil {
 		t.Fatal(err)
 	}
 	q = newQueueOf(t, js, 16)
-	mustPublishFile(t, file, "2 published, 0 already there\n")
-	empty(t, w, q)
+	mustPublishFile(t, lineA+lineB, "2 published, 0 already there\n")
+	runUntilEmpty(t, w, q)
 	checkPlan(t, f, "user-1", "newer")
 }
 
-// A file is published again after a crash in its middle.
-func TestPublishFileAfterCrash(t *testing.T) {
-	js, q := publisherTest(t)
-	drain, cancel := context.WithCancel(t.Context())
-	cancel()
-	var out strings.Builder
+// An interrupted publish says how to resume. Resuming it publishes what is missing.
+func TestPublishFileInterrupted(t *testing.T) {
+	js, q := setUpPublish(t)
+	drain, interrupt := context.WithCancel(t.Context())
+	interrupt()
 	in := strings.NewReader(lineA + lineB)
-	err := publish(t.Context(), drain, js, quick, in, &out, newOutput())
+	err := publish(t.Context(), drain, js, quick, in, io.Discard, newOutput())
 	if !errors.Is(err, job.ErrInterrupted) {
-		t.Errorf("error %v, want %v", err, job.ErrInterrupted)
+		t.Errorf("got the error %v, which does not match %v", err, job.ErrInterrupted)
 	}
 	checkError(t, err, "publish the same file again")
 	mustPublishFile(t, lineA+lineB, "2 published, 0 already there\n")
@@ -96,78 +124,102 @@ func TestPublishFileAfterCrash(t *testing.T) {
 	}
 }
 
-// Lines of another file are other updates, also where they are the same.
+// A line of another file is another update, even if the two lines are equal.
 func TestPublishAnotherFile(t *testing.T) {
-	js, q := publisherTest(t)
+	js, q := setUpPublish(t)
 	mustPublishFile(t, lineA+lineC, "2 published, 0 already there\n")
 	mustPublishFile(t, lineA, "1 published, 0 already there\n")
 	f := newFake(t, nil)
 	w, _ := newWorker(t, js, f, quick)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	checkPlan(t, f, "user-1", "a")
 	if n := w.merged.Load(); n != 3 {
 		t.Errorf("%d updates are merged, want 3", n)
 	}
 }
 
-// An ID that is given names one update forever.
+// The ID in a line names one update, whatever else the line has and in whatever file it is.
 func TestPublishFileWithIDs(t *testing.T) {
-	_, q := publisherTest(t)
-	file := `{"id":"signup-1","user_id":"user-1","profile":{}}` + "\n" +
+	_, q := setUpPublish(t)
+	const file = `{"id":"signup-1","user_id":"user-1","profile":{}}` + "\n" +
 		`{"id":"signup-1","user_id":"user-1","profile":{"email":null}}` + "\n"
 	mustPublishFile(t, file, "1 published, 1 already there\n")
-	mustPublishFile(t, file+lineA, "1 published, 2 already there\n")
-	mustPublishFile(t, `{"id":"1001","user_id":"u","profile":{}}`, "1 published, 0 already there\n")
-	if n := q.stored(t); n != 3 {
-		t.Errorf("%d updates are in the stream, want 3", n)
+	mustPublishFile(t, file+lineA, "1 published, 2 already there\n") // only lineA is new
+	if n := q.stored(t); n != 2 {
+		t.Errorf("%d updates are in the stream, want 2", n)
 	}
+}
+
+// withIDs returns a file with a line for each ID, which is given as JSON.
+func withIDs(ids ...string) string {
+	var file strings.Builder
+	for _, id := range ids {
+		fmt.Fprintf(&file, `{"id":%s,"user_id":"u","profile":{}}`+"\n", id)
+	}
+	return file.String()
 }
 
 // A file that is refused is refused as a whole.
 func TestPublishFileRefuses(t *testing.T) {
-	_, q := publisherTest(t)
+	_, q := setUpPublish(t)
+	const malformed = "line 2: not an update of the form"
 	long := `{"user_id":"` + strings.Repeat("x", 2<<20) + `","profile":{}}`
-	const counting = "as those of another file may too"
-	withID := func(ids ...string) string {
-		text := ""
-		for _, id := range ids {
-			text += `{"id":` + id + `,"user_id":"u","profile":{}}` + "\n"
-		}
-		return text
-	}
-	for _, test := range []struct{ name, in, want string }{
-		{"no JSON", "no JSON\n", "line 2: not an update of the form"},
-		{"two on a line", `{"user_id":"u","profile":{}} {}`, "line 2: not an update of the form"},
-		{"a misspelt key", `{"user_id":"u","profil":{}}`, `line 2: there is no key "profil": use`},
-		{"a number as ID", withID("7"), `line 2: "id" is a number, and must be a string`},
+	for _, test := range []struct{ name, line, want string }{
+		{"not JSON", "no JSON\n", malformed},
+		{"two on a line", `{"user_id":"u","profile":{}} {}`, malformed},
+		{"no user", `{"profile":{}}`, malformed},
+		{"no profile", `{"user_id":"u"}`, malformed},
+		{"null as profile", `{"user_id":"u","profile":null}`, malformed},
+		{"a string as profile", `{"user_id":"u","profile":"x"}`, malformed},
+		{
+			"a misspelled key", `{"user_id":"u","profil":{}}`,
+			`line 2: there is no key "profil": use`,
+		},
+		{"a number as ID", withIDs("7"), `line 2: "id" is a number, and must be a string`},
 		{"a number as user", `{"user_id":1,"profile":{}}`, `line 2: "user_id" is a number`},
-		{"an ID with a space", withID(`"a b"`), `line 2: "id" must be printable`},
-		{"no user", `{"profile":{}}`, "line 2: not an update of the form"},
-		{"no profile", `{"user_id":"u"}`, "line 2: not an update of the form"},
-		{"null profile", `{"user_id":"u","profile":null}`, "line 2: not an update of the form"},
-		{"a text as profile", `{"user_id":"u","profile":"x"}`, "line 2: not an update of the form"},
-		{"not UTF-8", `{"user_id":"` + "\xff" + `","profile":{}}`, "line 2: the text is not UTF-8"},
+		{"an ID with a space", withIDs(`"a b"`), `line 2: "id" must be printable`},
+		{
+			"not UTF-8", `{"user_id":"` + "\xff" + `","profile":{}}`,
+			"line 2: the text is not UTF-8",
+		},
 		{"too long", long, "line 2: "},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			_, err := program(t, lineA+test.in, "publish")
+			_, err := program(t, lineA+test.line, "publish")
 			checkError(t, err, test.want)
 			checkError(t, err, "nothing was published")
 		})
 	}
-	for name, file := range map[string]string{
-		"from 1":     withID(`"1"`, `"2"`, `"3"`, `"10"`),
-		"from 0":     withID(`"0"`, `"1"`),
-		"one line":   withID(`"1"`),
-		"with zeros": withID(`"001"`, `"002"`),
+	if n := q.stored(t); n != 0 {
+		t.Errorf("%d updates are in the stream, want 0", n)
+	}
+}
+
+// IDs that count the lines of their file are refused: another file may have the same ones.
+func TestPublishFileRefusesLineNumbers(t *testing.T) {
+	_, q := setUpPublish(t)
+	for _, test := range []struct{ name, file string }{
+		{"from 1", withIDs(`"1"`, `"2"`, `"3"`, `"10"`)},
+		{"from 0", withIDs(`"0"`, `"1"`)},
+		{"one line", withIDs(`"1"`)},
+		{"with zeros", withIDs(`"001"`, `"002"`)},
 	} {
-		t.Run("IDs that count "+name, func(t *testing.T) {
-			_, err := program(t, file, "publish")
-			checkError(t, err, counting)
+		t.Run(test.name, func(t *testing.T) {
+			_, err := program(t, test.file, "publish")
+			checkError(t, err, "as those of another file may too")
 			checkError(t, err, `leave "id" out`)
 		})
 	}
 	if n := q.stored(t); n != 0 {
 		t.Errorf("%d updates are in the stream, want 0", n)
+	}
+}
+
+// IDs that are numbers, but do not begin at 0 or 1, are not line numbers.
+func TestPublishFileWithNumbers(t *testing.T) {
+	_, q := setUpPublish(t)
+	mustPublishFile(t, withIDs(`"1001"`), "1 published, 0 already there\n")
+	if n := q.stored(t); n != 1 {
+		t.Errorf("%d updates are in the stream, want 1", n)
 	}
 }

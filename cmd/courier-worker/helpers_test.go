@@ -109,7 +109,8 @@ func newWorker(
 	t *testing.T, js jetstream.JetStream, f *fake, s settings,
 ) (*worker, *output) {
 	t.Helper()
-	client, err := courier.NewClient(f.APIKey, courier.WithBaseURL(f.url), courier.WithMaxRetries(0))
+	client, err := courier.NewClient(f.APIKey,
+		courier.WithBaseURL(f.url), courier.WithMaxRetries(0))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -119,8 +120,8 @@ func newWorker(
 	return &worker{client: client, js: js, settings: s, log: slog.New(handler)}, log
 }
 
-// empty runs the worker until the stream is empty.
-func empty(t *testing.T, w *worker, q *queue) {
+// runUntilEmpty runs the worker until the stream is empty.
+func runUntilEmpty(t *testing.T, w *worker, q *queue) {
 	t.Helper()
 	ctx := stuckContext(t)
 	if err := w.runUntilEmpty(ctx, ctx, q.stream); err != nil {

@@ -40,7 +40,8 @@ func TestDeadLetters(t *testing.T) {
 			errPartition.Error()},
 		{"400", good, status(400), "courier: merge profile: 400 invalid_request_error"},
 		{"413", good, status(413), "courier: merge profile: 413 invalid_request_error"},
-		{"404 from Courier", good, status(404), "courier: merge profile: 404 invalid_request_error"},
+		{"404 from Courier", good, status(404),
+			"courier: merge profile: 404 invalid_request_error"},
 		{"as large as the stream takes", large, status(0), errMalformed.Error()},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -59,7 +60,7 @@ func TestDeadLetters(t *testing.T) {
 			mustPublish(t, js, "good", user, plan("next"))
 
 			w, log := newWorker(t, js, f, quick)
-			empty(t, w, q)
+			runUntilEmpty(t, w, q)
 			letter := deadLetters(t, js, 1)[0]
 			reason, id := letter.Header.Get(deadReason), letter.Header.Get(jetstream.MsgIDHeader)
 			if !strings.HasPrefix(reason, test.reason) {
@@ -93,7 +94,7 @@ func TestImpossibleUser(t *testing.T) {
 	q := newQueueOf(t, js, 16)
 	mustPublish(t, js, "1", "..", plan("1"))
 	w, _ := newWorker(t, js, newFake(t, nil), quick)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	reason := deadLetters(t, js, 1)[0].Header.Get(deadReason)
 	if !strings.HasPrefix(reason, "courier: userID: ") {
 		t.Errorf("reason: %s", reason)
@@ -116,7 +117,7 @@ func TestNoID(t *testing.T) {
 		}
 	}
 	w, _ := newWorker(t, js, newFake(t, nil), quick)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	for _, letter := range deadLetters(t, js, 3) {
 		if got := letter.Header.Get(deadReason); got != errNoID.Error() {
 			t.Errorf("reason: %s, want %s", got, errNoID)
@@ -160,7 +161,7 @@ func TestDeadLetterOnce(t *testing.T) {
 		t.Fatal(err)
 	}
 	w, _ := newWorker(t, js, newFake(t, nil), quick)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	deadLetters(t, js, 1)
 }
 
@@ -187,7 +188,7 @@ func TestRetries(t *testing.T) {
 			mustPublish(t, js, "1", "user-1", plan("1"))
 			mustPublish(t, js, "2", "user-1", plan("2"))
 			w, _ := newWorker(t, js, f, quick)
-			empty(t, w, q)
+			runUntilEmpty(t, w, q)
 
 			var got []string
 			for _, r := range f.Requests() {
@@ -219,7 +220,7 @@ func TestKeysAfter500(t *testing.T) {
 		pass, pass, pass, fault,
 	)
 	w, _ := newWorker(t, js, f, quick)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 
 	var got []string
 	for _, r := range f.Requests() {
@@ -251,7 +252,7 @@ func TestGivesUp(t *testing.T) {
 	s := quick
 	s.maxDeliveries = 3
 	w, _ := newWorker(t, js, f, s)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	header := deadLetters(t, js, 1)[0].Header
 	if got := header.Get(deadReason); !strings.HasPrefix(got, "given up: courier: merge ") {
 		t.Errorf("reason: %s", got)
@@ -275,7 +276,7 @@ func TestDuplicates(t *testing.T) {
 		}
 	}
 	mustPublish(t, js, "2", "user-1", plan("2"))
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	if n := len(f.Requests()); n != 2 {
 		t.Errorf("%d requests, want 2", n)
 	}
@@ -285,7 +286,7 @@ func TestDuplicates(t *testing.T) {
 	}
 	q = newQueueOf(t, js, 16)
 	mustPublish(t, js, "1", "user-1", plan("1"))
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	if n := len(f.Requests()); n != 3 {
 		t.Errorf("%d requests, want 3", n)
 	}

@@ -21,8 +21,8 @@ var (
 		"`time` of each request of the benchmark")
 )
 
-// userOfEach returns a user of each partition.
-func (q *queue) userOfEach() map[int]string {
+// usersByPartition returns one user of each partition.
+func (q *queue) usersByPartition() map[int]string {
 	users := map[int]string{}
 	for i := 0; len(users) < q.partitions; i++ {
 		user := fmt.Sprint("user-", i)
@@ -31,23 +31,24 @@ func (q *queue) userOfEach() map[int]string {
 	return users
 }
 
-// All partitions are worked on at once, by as many requests.
+// A worker sends requests for all partitions at the same time.
 func TestPartitionsOverlap(t *testing.T) {
 	t.Parallel()
 	_, js := newNATS(t)
-	q := newQueueOf(t, js, 256)
-	for _, user := range q.userOfEach() {
+	const partitions = 256
+	q := newQueueOf(t, js, partitions)
+	for _, user := range q.usersByPartition() {
 		mustPublish(t, js, user, user, plan("1"))
 	}
-	gate, f := newGate(t, 256)
+	opened, f := newGate(t, partitions)
 	w, _ := newWorker(t, js, f, quick)
 	stop := startWorker(t, w)
-	await(t, "256 requests at the same time", gate)
+	await(t, "a request for each partition at the same time", opened)
 	stop()
 }
 
-// BenchmarkThroughput measures how many updates a worker merges per second, and how much
-// that is of the most possible, the partitions divided by the latency:
+// BenchmarkThroughput measures how many updates a worker merges per second. The metric
+// of-the-most is the share of what is possible at most, one update of each partition at a time:
 //
 //	go test -run '^$' -bench Throughput -benchtime 20000x
 func BenchmarkThroughput(b *testing.B) {
@@ -68,7 +69,7 @@ func BenchmarkThroughput(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	users, publisher := q.userOfEach(), &Publisher{q}
+	users, publisher := q.usersByPartition(), &Publisher{q}
 	for i := range b.N {
 		user := users[i%q.partitions]
 		_, err := publisher.Publish(b.Context(), fmt.Sprint("id-", i), user, plan("pro"))
@@ -97,6 +98,7 @@ func BenchmarkThroughput(b *testing.B) {
 		b.Fatal(err)
 	}
 	perSecond := float64(w.merged.Load()) / time.Since(began).Seconds()
+	atMost := float64(q.partitions) / benchLatency.Seconds()
 	b.ReportMetric(perSecond, "updates/s")
-	b.ReportMetric(perSecond*benchLatency.Seconds()/float64(q.partitions), "of-the-most")
+	b.ReportMetric(perSecond/atMost, "of-the-most")
 }

@@ -96,7 +96,7 @@ func TestDrain(t *testing.T) {
 	s := quick
 	s.ackWait = time.Hour
 	w, _ := newWorker(t, js, f, s)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	checkPlan(t, f, "user-1", "2")
 }
 
@@ -131,7 +131,7 @@ func TestSecondSignalEndsAtOnce(t *testing.T) {
 	s := quick
 	s.ackWait = time.Hour
 	w, _ := newWorker(t, js, newFake(t, nil), s)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	if n := w.merged.Load(); n != 1 {
 		t.Errorf("%d updates are merged in the end, want 1", n)
 	}
@@ -160,7 +160,7 @@ func TestRefusedKey(t *testing.T) {
 	s := quick
 	s.ackWait = time.Hour
 	w, _ := newWorker(t, js, f, s)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	for _, user := range users {
 		checkPlan(t, f, user, "1")
 	}
@@ -182,7 +182,7 @@ func TestFrozenWorker(t *testing.T) {
 	s := quick
 	s.ackWait = 2 * time.Second
 	w, _ := newWorker(t, js, f, s)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	checkPlan(t, f, "user-1", "2")
 
 	close(network.open)
@@ -216,7 +216,7 @@ func TestKilledWorker(t *testing.T) {
 	s := quick
 	s.ackWait = 2 * time.Second
 	w, _ := newWorker(t, js, other, s)
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	checkPlan(t, other, "user-1", "1")
 }
 
@@ -267,7 +267,7 @@ func TestHandsBackWhatItDidNotBegin(t *testing.T) {
 	if n := len(f.Requests()); n != 0 {
 		t.Errorf("%d requests, want 0", n)
 	}
-	empty(t, w, q)
+	runUntilEmpty(t, w, q)
 	checkPlan(t, f, "user-1", "1")
 }
 

@@ -42,20 +42,20 @@ func TestMerges(t *testing.T) {
 
 func testMerges(t *testing.T, http2 bool) {
 	t.Logf("seed %d", *seed)
-	draws := &draws{random: rand.New(rand.NewPCG(*seed, 0))}
+	random := &draws{random: rand.New(rand.NewPCG(*seed, 0))}
 	api := couriertest.NewHandler()
 	api.MaxRequests = -1
-	server := newServer(t, failing(api, draws), http2)
-	record := &record{failures: map[string]int{}}
-	client := newClient(t, server, newRoutes(t, server, http2, draws),
+	server := newServer(t, failing(api, random), http2)
+	seen := &attempts{failures: map[string]int{}}
+	client := newClient(t, server, newRoutes(t, server, http2, random),
 		courier.WithMaxRetryAfter(attemptTimeout),
-		courier.WithObserver(record.observe))
+		courier.WithObserver(seen.observe))
 
 	updates := newUpdates(*merges)
 	pending, runs, started := updates, 0, time.Now()
 	for len(pending) > 0 {
 		runs++
-		failed := merge(t, client, pending, record)
+		failed := merge(t, client, pending, seen)
 		if len(failed) == len(pending) {
 			t.Fatalf("run %d merged nothing of %d updates", runs, len(pending))
 		}
@@ -63,11 +63,11 @@ func testMerges(t *testing.T, http2 bool) {
 	}
 	t.Logf("%d updates merged in %d runs and %v; %d attempts, of which failed: %s",
 		len(updates), runs, time.Since(started).Round(time.Millisecond),
-		record.attempts, record.failed())
+		seen.observed, seen.failureCounts())
 
-	if record.attempts != record.reported {
-		t.Errorf("results and errors report %d attempts, the observer saw %d",
-			record.reported, record.attempts)
+	if seen.reported != seen.observed {
+		t.Errorf("results and errors report %d attempts, want %d, which the observer saw",
+			seen.reported, seen.observed)
 	}
 	for userID, want := range wantProfiles(updates) {
 		profile, _ := api.Profile(userID)
@@ -79,23 +79,26 @@ func testMerges(t *testing.T, http2 bool) {
 
 // merge merges updates and returns those that were not merged, in order.
 func merge(
-	t *testing.T, client *courier.Client, updates []update, record *record,
+	t *testing.T, client *courier.Client, updates []update, seen *attempts,
 ) []update {
 	t.Helper()
 	merged := make([]bool, len(updates))
-	seen := make([]bool, len(updates))
+	hasOutcome := make([]bool, len(updates))
 	// A key for each update keeps an attempt that arrives late from undoing a later one.
 	key := func(index int, _ string) string { return updates[index].key() }
 	for outcome := range client.Profiles.MergeAll(t.Context(), profilesOf(updates),
 		courier.WithConcurrency(32), courier.WithIdempotencyKeys(key)) {
-		if outcome.Index < 0 || seen[outcome.Index] {
-			t.Fatalf("an outcome for update %d, which has one or does not exist", outcome.Index)
+		if outcome.Index < 0 {
+			t.Fatalf("got an outcome for no update, want one for each: %v", outcome.Err)
 		}
-		seen[outcome.Index] = true
+		if hasOutcome[outcome.Index] {
+			t.Fatalf("got another outcome for update %d, want one", outcome.Index)
+		}
+		hasOutcome[outcome.Index] = true
 		merged[outcome.Index] = outcome.Err == nil
-		record.outcome(outcome)
+		seen.report(outcome)
 		if outcome.Err != nil && !courier.Retryable(outcome.Err) {
-			t.Fatalf("every fault passes, but this is not retryable: %v", outcome.Err)
+			t.Fatalf("Retryable(%v) is false, want true, as every fault passes", outcome.Err)
 		}
 	}
 	var pending []update
@@ -165,16 +168,17 @@ type draws struct {
 	random *rand.Rand
 }
 
-// next returns the number of what happens, each with the same share, or count for nothing.
-func (d *draws) next(count int, share float64) int {
+// oneOf draws one of count events, which happen with this probability each. It returns the
+// number of the event, or count if none of them happens.
+func (d *draws) oneOf(count int, probability float64) int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return min(int(d.random.Float64()/share), count)
+	return min(int(d.random.Float64()/probability), count)
 }
 
-// failing fails a quarter of the requests, and does not fail the others. There is no 500:
-// with an idempotency key it would be the response for good.
-func failing(api http.Handler, draws *draws) http.Handler {
+// failing is api, but a quarter of the requests fail. None of them gets a 500, which would be
+// the response to every retry with the same idempotency key.
+func failing(api http.Handler, random *draws) http.Handler {
 	faults := []func(http.ResponseWriter){
 		func(w http.ResponseWriter) { w.WriteHeader(http.StatusTooManyRequests) },
 		func(w http.ResponseWriter) { w.WriteHeader(http.StatusBadGateway) },
@@ -185,11 +189,13 @@ func failing(api http.Handler, draws *draws) http.Handler {
 		func(http.ResponseWriter) { panic(http.ErrAbortHandler) },
 	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if i := draws.next(len(faults), 0.05); i < len(faults) {
-			faults[i](w)
+		fault := random.oneOf(len(faults), 0.05)
+		if fault < len(faults) {
+			faults[fault](w)
 			return
 		}
-		if draws.next(1, 0.05) == 0 { // carried out, but the response is lost
+		isLost := random.oneOf(1, 0.05) == 0
+		if isLost { // the request is carried out, but without a response
 			api.ServeHTTP(httptest.NewRecorder(), r)
 			panic(http.ErrAbortHandler)
 		}
@@ -197,18 +203,18 @@ func failing(api http.Handler, draws *draws) http.Handler {
 	})
 }
 
-// newRoutes returns a func that returns the address to connect to: for most connections
-// that of a proxy with a fault.
+// newRoutes returns a func that returns the address to connect to. Three quarters of the
+// connections go through a proxy with a fault, the others to the server itself.
 func newRoutes(
-	t *testing.T, server *httptest.Server, http2 bool, draws *draws,
+	t *testing.T, server *httptest.Server, http2 bool, random *draws,
 ) (route func() string) {
 	t.Helper()
-	bytes := 20_000 // until a connection is cut
+	maxBytes := 20_000 // of a connection, which is then cut
 	if http2 {
-		bytes = 200_000 // it carries all calls
+		maxBytes = 200_000 // as one connection carries all calls
 	}
-	limit := fmt.Sprintf(`"bytes":%d`, bytes)
-	var routes []string
+	limit := fmt.Sprintf(`"bytes":%d`, maxBytes)
+	var proxies []string
 	for _, toxics := range [][]string{
 		toxic("limit_data", up, limit),
 		toxic("limit_data", down, limit),
@@ -216,50 +222,59 @@ func newRoutes(
 		bothWays("latency", `"latency":5,"jitter":5`),
 		bothWays("slicer", `"average_size":1000,"size_variation":500,"delay":10`),
 	} {
-		routes = append(routes, newProxy(t, server, toxics).Listen)
+		proxies = append(proxies, newProxy(t, server, toxics).Listen)
 	}
-	routes = append(routes, server.Listener.Addr().String())
-	return func() string { return routes[draws.next(len(routes)-1, 0.15)] }
+	return func() string {
+		i := random.oneOf(len(proxies), 0.15)
+		if i == len(proxies) {
+			return server.Listener.Addr().String()
+		}
+		return proxies[i]
+	}
 }
 
-// record counts attempts.
-type record struct {
+// attempts counts the attempts of all calls in two ways, which must agree.
+type attempts struct {
 	mu       sync.Mutex
-	attempts int            // that the observer saw
-	failures map[string]int // of these, by status or type of the error
-	reported int            // attempts, by results and errors
+	observed int            // by the observer
+	failures map[string]int // of the observed, by status or type of the error
+	reported int            // by results and errors
 }
 
-func (r *record) observe(_ context.Context, a courier.Attempt) {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	r.attempts++
+// observe is the client's observer.
+func (a *attempts) observe(_ context.Context, attempt courier.Attempt) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.observed++
 	switch {
-	case a.StatusCode >= 400:
-		r.failures[fmt.Sprint(a.StatusCode)]++
-	case a.Err != nil:
-		r.failures[strings.TrimPrefix(typeName(a.Err), "*courier.")]++
+	case attempt.StatusCode >= 400:
+		a.failures[fmt.Sprint(attempt.StatusCode)]++
+	case attempt.Err != nil:
+		a.failures[strings.TrimPrefix(typeName(attempt.Err), "*courier.")]++
 	}
 }
 
-func (r *record) outcome(outcome courier.Outcome) {
+// report adds the attempts that an outcome reports.
+func (a *attempts) report(outcome courier.Outcome) {
 	response, isResponse := errors.AsType[*courier.APIError](outcome.Err)
 	lost, isLost := errors.AsType[*courier.ConnectionError](outcome.Err)
 	switch {
 	case outcome.Err == nil:
-		r.reported += outcome.Result.Attempts
+		a.reported += outcome.Result.Attempts
 	case errors.Is(outcome.Err, courier.ErrNotSent):
+		// It had no attempts. Its cause may be another call's error, which has some.
 	case isResponse:
-		r.reported += response.Attempts
+		a.reported += response.Attempts
 	case isLost:
-		r.reported += lost.Attempts
+		a.reported += lost.Attempts
 	}
 }
 
-func (r *record) failed() string {
-	var text []string
-	for _, name := range slices.Sorted(maps.Keys(r.failures)) {
-		text = append(text, fmt.Sprint(r.failures[name], " ", name))
+// failureCounts returns the failures as text, such as "3 429, 2 ConnectionError".
+func (a *attempts) failureCounts() string {
+	var counts []string
+	for _, name := range slices.Sorted(maps.Keys(a.failures)) {
+		counts = append(counts, fmt.Sprint(a.failures[name], " ", name))
 	}
-	return strings.Join(text, ", ")
+	return strings.Join(counts, ", ")
 }
