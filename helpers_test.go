@@ -299,7 +299,7 @@ func wantError[E error](t testing.TB, err error) E {
 	return found
 }
 
-// isA reports whether errors.As finds an E in err.
+// isA reports whether errors.AsType finds an E in err.
 func isA[E error](err error) bool {
 	_, ok := errors.AsType[E](err)
 	return ok

@@ -146,7 +146,12 @@ func eachLine(file io.ReadSeeker, maxSize int64, do func(number int, l line) err
 			return fmt.Errorf("line %d: %w", number, err)
 		}
 	}
-	if err := lines.Err(); err != nil {
+	err := lines.Err()
+	if errors.Is(err, bufio.ErrTooLong) {
+		return fmt.Errorf("line %d: it is longer than the %d bytes of a NATS message",
+			number, maxSize)
+	}
+	if err != nil {
 		return fmt.Errorf("line %d: %w", number, err)
 	}
 	return nil

@@ -182,7 +182,7 @@ func TestPublishFileRefuses(t *testing.T) {
 			"not UTF-8", `{"user_id":"` + "\xff" + `","profile":{}}`,
 			"line 2: the text is not UTF-8",
 		},
-		{"too long", long, "line 2: "},
+		{"too long", long, "line 2: it is longer than the 1048576 bytes of a NATS message"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := program(t, lineA+test.line, "publish")
