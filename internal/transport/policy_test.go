@@ -44,6 +44,23 @@ func TestStatusTable(t *testing.T) {
 	}
 }
 
+// TestShouldRetryIsIgnored: the status alone decides, whatever that header says.
+func TestShouldRetryIsIgnored(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		status int
+		header string
+		want   bool
+	}{
+		{503, "false", true},
+		{400, "true", false},
+	} {
+		f := newFake(respond(tt.status, "X-Should-Retry", tt.header))
+		last := newTransport(f).Do(t.Context(), newRequest(t, baseURL))
+		wantRetried(t, fmt.Sprint(tt.status, " ", tt.header), last, tt.want)
+	}
+}
+
 // wantRetried fails unless the outcome was retried, or not, and says that it is worth it.
 func wantRetried(t *testing.T, outcome string, last transport.Exchange, want bool) {
 	t.Helper()

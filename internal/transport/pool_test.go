@@ -47,6 +47,30 @@ func TestSilentConnection(t *testing.T) {
 	}
 }
 
+// TestSilentConnectionShortDeadlines: a call a second on a lost connection, with deadlines
+// shorter than it takes to find out, does not keep it open.
+func TestSilentConnectionShortDeadlines(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		n := newServer(t, http2, succeed)
+		tr := newTransport(n.pool)
+		wantSuccess(t, tr.Do(t.Context(), newRequest(t, n.url)))
+		n.silence()
+		start := time.Now()
+		for number := range 10 {
+			time.Sleep(time.Until(start.Add(time.Duration(number)*second + 500*ms)))
+			ctx, cancel := context.WithTimeout(t.Context(), 400*ms)
+			last := tr.Do(ctx, newRequest(t, n.url))
+			cancel()
+			if succeeded := last.Status == http.StatusOK; succeeded != (number >= 5) {
+				t.Errorf("the call after %d.5 s: got status %d, error %v, want a success after 5 s",
+					number, last.Status, last.Err)
+			}
+		}
+		wantDials(t, n, 2)
+	})
+}
+
 // TestSlowServer shares a connection between a patient call, which could not be retried,
 // and impatient ones: a server that is slow but alive keeps its connection.
 func TestSlowServer(t *testing.T) {
@@ -108,11 +132,11 @@ func TestProtocol(t *testing.T) {
 	}
 }
 
-// TestIdleConnections: a burst of HTTP/1.1 calls finds the connections of the one before.
-// A pool that keeps two per host dials for almost every call.
+// TestIdleConnections: a burst of HTTP/1.1 calls finds the connections of the one before, of
+// which the pool keeps up to 1,024 per host.
 func TestIdleConnections(t *testing.T) {
 	t.Parallel()
-	const calls = 300
+	const calls = 1024
 	synctest.Test(t, func(t *testing.T) {
 		n := newServer(t, plainHTTP, func(w http.ResponseWriter, r *http.Request) {
 			time.Sleep(second)
