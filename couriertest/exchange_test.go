@@ -3,7 +3,9 @@ package couriertest
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
+	"net/http/httptest"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -92,6 +94,8 @@ func TestExchangeOfEveryKind(t *testing.T) {
 			200, success, `{"a":1,"b":2}`},
 		{"cut off without a body", `{"a":1}`, Fault{CutOff: true}, "DELETE", "/profiles/u", "",
 			0, "", ""},
+		{"body of a fault without a status", `{"a":1}`, Fault{Body: []byte("ignored")},
+			"POST", "/profiles/u", merge, 200, success, `{"a":1,"b":2}`},
 		{"no user", `{"a":1}`, Fault{}, "GET", "/nowhere", "",
 			404, `{"message":"no such resource","type":"invalid_request_error"}`, ""},
 	}
@@ -202,6 +206,82 @@ func TestOnRequestUsesTheHandler(t *testing.T) {
 	if w.Code != 503 {
 		t.Errorf("status %d, want 503", w.Code)
 	}
+}
+
+// The hook is called before the response is sent, and a slow one delays it.
+func TestOnRequestComesBeforeTheResponse(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := setUp(t, `{"a":1}`)
+		w := &timedRecorder{ResponseRecorder: httptest.NewRecorder()}
+		h.OnRequest = func(Exchange) { time.Sleep(time.Second) }
+		start := time.Now()
+		r := httptest.NewRequest("GET", "/profiles/u", nil)
+		r.Header.Set("Authorization", "Bearer "+DefaultAPIKey)
+		h.ServeHTTP(w, r)
+		if took := w.written.Sub(start); took != time.Second {
+			t.Errorf("the response was sent after %v, want 1s", took)
+		}
+	})
+}
+
+// timedRecorder knows when the response was sent.
+type timedRecorder struct {
+	*httptest.ResponseRecorder
+	written time.Time
+}
+
+func (r *timedRecorder) WriteHeader(status int) {
+	r.written = time.Now()
+	r.ResponseRecorder.WriteHeader(status)
+}
+
+// Calls of the hook for concurrent requests overlap: each of these two waits for the other.
+func TestOnRequestOverlaps(t *testing.T) {
+	t.Parallel()
+	h := NewHandler()
+	met := make(chan struct{})
+	h.OnRequest = func(Exchange) {
+		select {
+		case met <- struct{}{}:
+		case <-met:
+		case <-time.After(10 * time.Second): // only if the test fails
+			t.Error("the hook is not called for another request meanwhile")
+		}
+	}
+	var requests sync.WaitGroup
+	for range 2 {
+		requests.Go(func() { send(h, "GET", "/profiles/u", "") })
+	}
+	requests.Wait()
+}
+
+// The time of an exchange begins before its body is read.
+func TestExchangeDurationIncludesTheBody(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHandler()
+		exchanges := observe(h)
+		start := time.Now()
+		r := httptest.NewRequest("PUT", "/profiles/u", slowReader{})
+		r.Header.Set("Authorization", "Bearer "+DefaultAPIKey)
+		h.ServeHTTP(httptest.NewRecorder(), r)
+		got := exchanges()[0]
+		if !got.Start.Equal(start) {
+			t.Errorf("the exchange started %v after the request", got.Start.Sub(start))
+		}
+		if got.Duration != time.Second {
+			t.Errorf("the exchange took %v, want 1s", got.Duration)
+		}
+	})
+}
+
+// slowReader is a body that takes a second.
+type slowReader struct{}
+
+func (slowReader) Read([]byte) (int, error) {
+	time.Sleep(time.Second)
+	return 0, io.EOF
 }
 
 func TestExchangeIsACopy(t *testing.T) {

@@ -136,12 +136,14 @@ func TestFailUser(t *testing.T) {
 	h.FailUser("a/b", Fault{Status: 403}, Fault{Status: 429})
 	h.FailUser("other", Fault{Status: 409})
 	h.FailUser("a/b", Fault{Status: 503})
+	h.FailUser("", Fault{Status: 502}) // is Fail
 	requests := []struct {
 		path   string
 		status int
 	}{
 		{"/profiles/a%2Fb", 403}, // the user's own come first
 		{"/profiles/u", 500},
+		{"/profiles/u", 502},
 		{"/profiles/u", 404},
 		{"/profiles/a%2fb/lists", 429},
 		{"/profiles/a%2Fb", 503},
@@ -265,20 +267,21 @@ func TestConnectionFaults(t *testing.T) {
 		http2   bool
 		fault   Fault
 		method  string
-		status  int   // 0: no response
-		err     error // of the call, or of reading the body; nil for any
+		status  int    // 0: no response
+		body    string // of which half arrives
+		err     error  // of the call, or of reading the body; nil for any
 		profile string
 	}{
-		{"reset", false, Fault{Reset: true}, "PUT", 0, syscall.ECONNRESET, before},
-		{"reset over HTTP/2", true, Fault{Reset: true}, "PUT", 0, nil, before},
+		{"reset", false, Fault{Reset: true}, "PUT", 0, "", syscall.ECONNRESET, before},
+		{"reset over HTTP/2", true, Fault{Reset: true}, "PUT", 0, "", nil, before},
 		{"reset and a status", false, Fault{Status: 500, Reset: true},
-			"PUT", 0, syscall.ECONNRESET, before},
-		{"cut off", false, Fault{CutOff: true}, "PUT", 200, io.ErrUnexpectedEOF, after},
-		{"cut off over HTTP/2", true, Fault{CutOff: true}, "PUT", 200, nil, after},
-		{"cut off and a status", false, Fault{Status: 503, CutOff: true},
-			"PUT", 503, io.ErrUnexpectedEOF, before},
+			"PUT", 0, "", syscall.ECONNRESET, before},
+		{"cut off", false, Fault{CutOff: true}, "PUT", 200, success, io.ErrUnexpectedEOF, after},
+		{"cut off over HTTP/2", true, Fault{CutOff: true}, "PUT", 200, success, nil, after},
+		{"cut off and a status", false, Fault{Status: 503, Body: []byte("1234567"), CutOff: true},
+			"PUT", 503, "1234567", io.ErrUnexpectedEOF, before},
 		{"cut off without a body", false, Fault{CutOff: true},
-			"DELETE", 0, syscall.ECONNRESET, ""},
+			"DELETE", 0, "", syscall.ECONNRESET, ""},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
@@ -305,8 +308,8 @@ func TestConnectionFaults(t *testing.T) {
 			if status != test.status {
 				t.Errorf("status %d, want %d", status, test.status)
 			}
-			if got, want := len(body) > 0, status != 0; got != want {
-				t.Errorf("a part of the body came is %t, want %t", got, want)
+			if got, want := string(body), test.body[:len(test.body)/2]; got != want {
+				t.Errorf("got the body %q, want half of it, %q", got, want)
 			}
 			wantProfile(t, h, "u", test.profile)
 			requests := h.Requests()

@@ -213,6 +213,7 @@ func TestClear(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHandler()
+		h.PageSize, h.MaxRequests, h.OnRequest = 7, 8, func(Exchange) {}
 		mergeWithKey(h, "k", "u", `{"a":1}`)
 		send(h, "POST", "/profiles/u/lists", listBody("news"))
 		if err := h.SetPreferences("u", &courier.Preferences{}); err != nil {
@@ -234,6 +235,13 @@ func TestClear(t *testing.T) {
 			t.Errorf("subscriptions %v, want none", got)
 		}
 		wantProfile(t, h, "u", "")
+		if h.APIKey != DefaultAPIKey || h.PageSize != 7 || h.MaxRequests != 8 {
+			t.Errorf("the fields are %q, %d and %d, want %q, 7 and 8",
+				h.APIKey, h.PageSize, h.MaxRequests, DefaultAPIKey)
+		}
+		if h.OnRequest == nil {
+			t.Error("OnRequest is gone")
+		}
 
 		time.Sleep(time.Hour)
 		mergeWithKey(h, "k", "u", `{"b":1}`) // no replay

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"net/url"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -78,6 +80,27 @@ func TestRequestBody(t *testing.T) {
 			t.Errorf("%s: JSON (-want +got):\n%s", test.name, diff)
 		}
 	}
+}
+
+func TestRequestInProgress(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		h := NewHandler()
+		h.Fail(Fault{Delay: time.Second})
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			send(h, "DELETE", "/profiles/u", "")
+		}()
+		synctest.Wait()
+		if got := h.Requests()[0].Status; got != 0 {
+			t.Errorf("status %d of a request without a response, want 0", got)
+		}
+		<-done
+		if got := h.Requests()[0].Status; got != 204 {
+			t.Errorf("status %d after the response, want 204", got)
+		}
+	})
 }
 
 func TestRequestsAreCopies(t *testing.T) {
