@@ -351,6 +351,24 @@ func TestNewClientFromEnvRefuses(t *testing.T) {
 	}
 }
 
+// TestNewClientFromEnvReadsNoHeaders, as Courier's own SDK does.
+func TestNewClientFromEnvReadsNoHeaders(t *testing.T) {
+	setEnv(t, "k1", "", "")
+	t.Setenv("COURIER_CUSTOM_HEADERS", "X-Evil: 1")
+	sent := record(respond(200, success))
+	client, err := courier.NewClientFromEnv(
+		courier.WithHTTPClient(&http.Client{Transport: roundTripper(sent.respond)}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := merge(t.Context(), client); err != nil {
+		t.Fatal(err)
+	}
+	if got := sent.last(t).Header.Get("X-Evil"); got != "" {
+		t.Errorf("sent the header %q of the environment, want none", got)
+	}
+}
+
 func TestNewClientIgnoresTheEnvironment(t *testing.T) {
 	setEnv(t, "env", "env", "https://env.test")
 	sent := record(respond(200, success))
@@ -363,6 +381,16 @@ func TestNewClientIgnoresTheEnvironment(t *testing.T) {
 	}
 	if got, want := got.Header.Get("Authorization"), "Bearer "+apiKey; got != want {
 		t.Errorf("sent with %q, want %q", got, want)
+	}
+}
+
+// TestNewClientSendsNothing: it does not check the key with Courier, for instance.
+func TestNewClientSendsNothing(t *testing.T) {
+	t.Parallel()
+	sent := record(respond(200, success))
+	newClient(t, sent.respond)
+	if n := len(sent.requests()); n != 0 {
+		t.Errorf("NewClient sent %d requests, want none", n)
 	}
 }
 
@@ -682,5 +710,27 @@ func TestConnectionsAreReused(t *testing.T) {
 				t.Errorf("Reused is %v, want %v", got, want)
 			}
 		})
+	}
+}
+
+// TestEachClientHasItsOwnPool: another client does not find the connection that one left idle.
+func TestEachClientHasItsOwnPool(t *testing.T) {
+	t.Parallel()
+	server := httptest.NewServer(http.HandlerFunc(
+		func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, success) }))
+	t.Cleanup(server.Close)
+	for range 2 {
+		seen := new(observer)
+		client, err := courier.NewClient(apiKey, courier.WithBaseURL(server.URL), seen.option())
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(client.CloseIdleConnections)
+		if _, err := merge(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		if seen.attempts[0].Reused {
+			t.Error("the first call of a client reused a connection, want one of its own")
+		}
 	}
 }

@@ -582,6 +582,22 @@ func TestTimeoutMatchesDeadlineExceeded(t *testing.T) {
 	})
 }
 
+// TestDialTimeoutMatchesDeadlineExceeded: nor has the context a deadline where net/http gives up
+// dialing.
+func TestDialTimeoutMatchesDeadlineExceeded(t *testing.T) {
+	t.Parallel()
+	pool := courier.NewTransport()
+	timedOut := net.Dialer{Deadline: time.Now().Add(-time.Second)}
+	pool.DialContext = timedOut.DialContext
+	client := newClient(t, nil, courier.WithHTTPClient(&http.Client{Transport: pool}),
+		courier.WithBaseURL("http://127.0.0.1:1"), courier.WithMaxRetries(0))
+	err := mergeError(t, client)
+	wantTypes(t, err, "*courier.ConnectionError")
+	if !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("%v does not match context.DeadlineExceeded", err)
+	}
+}
+
 // TestUnexpectedResponseError: a 200 whose body does not have the documented shape is an error.
 // Its text describes the body, and never repeats it.
 func TestUnexpectedResponseError(t *testing.T) {
@@ -739,6 +755,11 @@ func TestNotRetryable(t *testing.T) {
 	for _, err := range []error{
 		nil, invalid, fmt.Errorf("wrapped: %w", invalid),
 		io.EOF, context.Canceled, context.DeadlineExceeded,
+		// Of the caller's own making.
+		&courier.RateLimitError{APIError: courier.APIError{StatusCode: 429}},
+		&courier.ServerError{APIError: courier.APIError{StatusCode: 503}},
+		&courier.ConnectionError{Attempts: 4, Err: errRefused},
+		&courier.UnexpectedResponseError{StatusCode: 200},
 	} {
 		if courier.Retryable(err) {
 			t.Errorf("Retryable(%v) is true, want false", err)

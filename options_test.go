@@ -1,9 +1,11 @@
 package courier_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log"
 	"log/slog"
 	"net/http"
 	"reflect"
@@ -297,6 +299,21 @@ func TestWithoutTimeout(t *testing.T) {
 	})
 }
 
+// TestTimeoutOfHTTPClientIsReadOnce: by NewClient.
+func TestTimeoutOfHTTPClientIsReadOnce(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		mine := &http.Client{Transport: roundTripper(hang), Timeout: 5 * time.Second}
+		client := newClient(t, nil, courier.WithHTTPClient(mine), courier.WithMaxRetries(0))
+		mine.Timeout = time.Second
+		start := time.Now()
+		_ = mergeError(t, client)
+		if got, want := time.Since(start), 5*time.Second; got != want {
+			t.Errorf("the attempt took %v, want %v", got, want)
+		}
+	})
+}
+
 func TestWithMaxRetries(t *testing.T) {
 	t.Parallel()
 	for _, test := range []struct {
@@ -403,16 +420,19 @@ func TestWithMaxRetryAfter(t *testing.T) {
 	}
 }
 
-// TestRetryBudget: an outage costs a client 500 retries. Clients have budgets of their own.
+// TestRetryBudget: an outage costs a client 500 retries. Clients have budgets of their own, even
+// if they share a pool.
 func TestRetryBudget(t *testing.T) {
 	t.Parallel()
+	sent := record(respond(503, ""))
+	shared := &http.Client{Transport: roundTripper(sent.respond)}
 	for range 2 {
-		sent := record(respond(503, ""))
-		client := newClient(t, sent.respond)
+		before := len(sent.requests())
+		client := newClient(t, nil, courier.WithHTTPClient(shared))
 		for range 200 {
 			_ = mergeError(t, client)
 		}
-		if n := len(sent.requests()); n != 700 {
+		if n := len(sent.requests()) - before; n != 700 {
 			t.Errorf("200 calls in an outage sent %d requests, want 700", n)
 		}
 	}
@@ -456,6 +476,24 @@ func TestWithObserver(t *testing.T) {
 		})
 		if diff := cmp.Diff(want, got, sameType); diff != "" {
 			t.Errorf("the attempts (-want +got):\n%s", diff)
+		}
+	})
+}
+
+// TestCallWaitsForTheObserver, after each attempt.
+func TestCallWaitsForTheObserver(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		slow := courier.WithObserver(func(context.Context, courier.Attempt) {
+			time.Sleep(time.Second)
+		})
+		client := newClient(t, respond(503, "").Then(respond(200, success)), slow)
+		start := time.Now()
+		if _, err := merge(t.Context(), client); err != nil {
+			t.Fatal(err)
+		}
+		if got, want := time.Since(start), 2*time.Second; got != want {
+			t.Errorf("two attempts took %v, want %v", got, want)
 		}
 	})
 }
@@ -508,6 +546,27 @@ func TestWithLogger(t *testing.T) {
 			}
 		}
 	})
+}
+
+// TestNothingIsLoggedByDefault replaces the default loggers, so it does not run in parallel.
+func TestNothingIsLoggedByDefault(t *testing.T) {
+	var output bytes.Buffer
+	before, writer, flags := slog.Default(), log.Writer(), log.Flags()
+	defer func() {
+		slog.SetDefault(before)
+		log.SetOutput(writer)
+		log.SetFlags(flags)
+	}()
+	debug := &slog.HandlerOptions{Level: slog.LevelDebug}
+	slog.SetDefault(slog.New(slog.NewTextHandler(&output, debug))) // and that of package log
+	for _, respond := range []httpmock.Responder{
+		respond(200, success), respond(503, ""), respond(400, ""), fail(errRefused),
+	} {
+		_, _ = merge(t.Context(), newClient(t, respond))
+	}
+	if output.Len() > 0 {
+		t.Errorf("logged:\n%s", &output)
+	}
 }
 
 // TestLogLevels: every attempt without a 2xx is a warning, but for the final 404 of Get and
@@ -626,6 +685,7 @@ func TestIdempotencyOptions(t *testing.T) {
 	t.Parallel()
 	at := time.Now().Add(48*time.Hour + 123456789)
 	text := []string{at.UTC().Format("2006-01-02T15:04:05Z")}
+	far := time.Date(2999, 12, 31, 23, 59, 59, 0, time.UTC)
 	long := strings.Repeat("k", 1000)
 	key, expiration := courier.WithIdempotencyKey, courier.WithIdempotencyExpiration
 	for _, test := range []struct {
@@ -646,6 +706,8 @@ func TestIdempotencyOptions(t *testing.T) {
 		{"the last wins", []courier.RequestOption{
 			expiration(at.Add(time.Hour)), key("a"), key("b"), expiration(at),
 		}, []string{"b"}, text},
+		{"more than a year ahead", []courier.RequestOption{key("k"), expiration(far)},
+			[]string{"k"}, []string{"2999-12-31T23:59:59Z"}},
 	} {
 		for _, op := range []operation{mergeProfile, subscribe} {
 			sent := record(respond(200, success))
