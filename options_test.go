@@ -532,10 +532,10 @@ func TestWithLogger(t *testing.T) {
 			t.Fatal(err)
 		}
 		want := []string{
-			"WARN courier: attempt operation=merge profile attempt=1 status=503 duration=3s wait=5s " +
-				"error=courier: merge profile: 503 some_error: Error Message retry=true",
+			"WARN courier: attempt operation=merge profile attempt=1 status=503 duration=3s " +
+				"wait=5s reused=false error=courier: merge profile: 503 some_error: Error Message retry=true",
 			"DEBUG courier: attempt operation=merge profile attempt=2 status=200 duration=0s " +
-				"wait=0s retry=false",
+				"wait=0s reused=false retry=false",
 		}
 		if diff := cmp.Diff(want, log.records); diff != "" {
 			t.Errorf("the log (-want +got):\n%s", diff)

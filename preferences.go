@@ -4,7 +4,8 @@ import "github.com/go-json-experiment/json/jsontext"
 
 // Preferences is what a user chose to receive, by category and by notification
 // (Profiles API reference). Extra, here and in the objects below, holds the members
-// that have no field and those that do not fit theirs. A null member is read as unset.
+// that have no field and those that do not fit theirs. A null is read as unset, except
+// that Extra keeps it.
 type Preferences struct {
 	Categories    map[string]Preference `json:"categories,omitzero"`    // by category ID
 	Notifications map[string]Preference `json:"notifications,omitzero"` // by notification ID

@@ -151,6 +151,7 @@ func (a *Attempt) attrs() []slog.Attr {
 		slog.Int("status", a.StatusCode),
 		slog.Duration("duration", a.Duration),
 		slog.Duration("wait", a.Wait),
+		slog.Bool("reused", a.Reused),
 	}
 	if a.Err != nil {
 		attrs = append(attrs, slog.Any("error", a.Err))

@@ -209,11 +209,13 @@ func TestAttemptLogValue(t *testing.T) {
 			Operation: "get profile", Number: 2, Err: err,
 			Duration: 3 * time.Second, Wait: time.Second,
 		}, `v.operation="get profile" v.attempt=2 v.status=0 v.duration=3s v.wait=1s ` +
-			`v.error.operation="get profile" v.error.attempts=2 ` +
+			`v.reused=false v.error.operation="get profile" v.error.attempts=2 ` +
 			`v.error.error="courier: get profile: no response after 2 attempts: EOF"`},
 		{courier.Attempt{
 			Operation: "get profile", Number: 1, StatusCode: 200, Duration: time.Second,
-		}, `v.operation="get profile" v.attempt=1 v.status=200 v.duration=1s v.wait=0s`},
+			Reused: true,
+		}, `v.operation="get profile" v.attempt=1 v.status=200 v.duration=1s v.wait=0s ` +
+			`v.reused=true`},
 	} {
 		if diff := cmp.Diff(test.want, logged(test.attempt)); diff != "" {
 			t.Errorf("the log (-want +got):\n%s", diff)
