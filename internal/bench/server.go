@@ -1,10 +1,7 @@
 package main
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"encoding/json"
-	"errors"
+	_ "embed"
 	"fmt"
 	"io"
 	"log"
@@ -12,96 +9,72 @@ import (
 	"net/http/httptest"
 	"os"
 	"os/exec"
+	"strings"
 )
 
-// serverArgument starts this program as the server.
-const serverArgument = "serve"
+const (
+	inMemory = "in memory"
+	http1    = "HTTP/1.1"
+	http2    = "TLS, HTTP/2"
 
-// addresses is what the server's process prints when it listens.
-type addresses struct {
-	HTTP, HTTPS string
-	Certificate []byte // DER
+	serveArgument = "serve" // makes this program the server
+)
+
+// getJSON is the response to a get.
+//
+//go:embed get.json
+var getJSON string
+
+func responseTo(req *http.Request) string {
+	if req.Method == http.MethodGet {
+		return getJSON
+	}
+	return `{"status":"SUCCESS"}`
 }
 
-// serve serves on two ports until in ends, which it also does when the client dies.
-func serve(in io.Reader, out io.Writer) error {
-	plain, secure := httptest.NewServer(http.HandlerFunc(respond)), newTLSServer()
-	defer plain.Close()
-	defer secure.Close()
-	err := json.NewEncoder(out).Encode(addresses{
-		HTTP:        plain.URL,
-		HTTPS:       secure.URL,
-		Certificate: secure.Certificate().Raw,
+// memory is a transport that responds without a network.
+type memory struct{}
+
+func (memory) RoundTrip(req *http.Request) (*http.Response, error) {
+	if req.Body != nil {
+		_ = req.Body.Close()
+	}
+	return &http.Response{
+		StatusCode: http.StatusOK,
+		Header:     http.Header{"Content-Type": {"application/json"}},
+		Body:       io.NopCloser(strings.NewReader(responseTo(req))),
+		Request:    req,
+	}, nil
+}
+
+// serve prints the URLs of two servers, and returns when its standard input ends, which it
+// also does when the process that measures dies.
+func serve() {
+	handler := http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, responseTo(req))
 	})
-	if err != nil {
-		return err
-	}
-	_, err = io.Copy(io.Discard, in)
-	return err
-}
-
-func newTLSServer() *httptest.Server {
-	server := httptest.NewUnstartedServer(http.HandlerFunc(respond))
-	server.EnableHTTP2 = true
+	plain := httptest.NewServer(handler)
+	secure := httptest.NewUnstartedServer(handler)
+	secure.EnableHTTP2 = true
 	// A client that opens more connections than it needs aborts handshakes.
-	server.Config.ErrorLog = log.New(io.Discard, "", 0)
-	server.StartTLS()
-	return server
+	secure.Config.ErrorLog = log.New(io.Discard, "", 0)
+	secure.StartTLS()
+	fmt.Println(plain.URL, secure.URL)
+	_, _ = io.Copy(io.Discard, os.Stdin)
 }
 
-func respond(w http.ResponseWriter, r *http.Request) {
-	if _, err := io.Copy(io.Discard, r.Body); err != nil {
-		return
-	}
-	w.Header().Set("Content-Type", "application/json")
-	_, _ = io.WriteString(w, responseTo(r.Method))
-}
-
-// server is the server's process.
-type server struct {
-	endpoints map[string]endpoint // by network
-	process   *exec.Cmd
-	in        io.Closer
-}
-
-func startServer() (*server, error) {
-	path, err := os.Executable()
-	if err != nil {
-		return nil, err
-	}
-	process := exec.Command(path, serverArgument)
+// startServer runs serve in another process, until in is closed. The URLs are by network.
+func startServer() (urls map[string]string, in io.Closer) {
+	process := exec.Command(os.Args[0], serveArgument)
 	process.Stderr = os.Stderr
 	in, err := process.StdinPipe()
-	if err != nil {
-		return nil, err
-	}
+	check("start the server", err)
 	out, err := process.StdoutPipe()
-	if err != nil {
-		return nil, err
-	}
-	if err := process.Start(); err != nil {
-		return nil, err
-	}
-	s := &server{process: process, in: in}
-	var a addresses
-	if err := json.NewDecoder(out).Decode(&a); err != nil {
-		return nil, errors.Join(fmt.Errorf("start the server: %w", err), s.stop())
-	}
-	certificate, err := x509.ParseCertificate(a.Certificate)
-	if err != nil {
-		return nil, errors.Join(err, s.stop())
-	}
-	roots := x509.NewCertPool()
-	roots.AddCert(certificate)
-	s.endpoints = map[string]endpoint{
-		inMemory: {url: "http://127.0.0.1", transport: memory{}},
-		http1:    {url: a.HTTP},
-		http2:    {url: a.HTTPS, tls: &tls.Config{RootCAs: roots}},
-	}
-	return s, nil
-}
-
-// stop ends the process, which reads its standard input to the end.
-func (s *server) stop() error {
-	return errors.Join(s.in.Close(), s.process.Wait())
+	check("start the server", err)
+	check("start the server", process.Start())
+	var plain, secure string
+	_, err = fmt.Fscan(out, &plain, &secure)
+	check("start the server", err)
+	return map[string]string{inMemory: "http://127.0.0.1", http1: plain, http2: secure}, in
 }

@@ -1,5 +1,5 @@
-// Json is the smallest program that merges a profile with net/http and a struct of
-// its own. Bench measures its size.
+// Byhand is the smallest program that merges a profile with net/http and encoding/json.
+// Bench measures its size.
 package main
 
 import (
@@ -38,7 +38,7 @@ func main() {
 		log.Fatal(err)
 	}
 	defer resp.Body.Close()
-	var answer struct{ Status string }
-	err = json.NewDecoder(resp.Body).Decode(&answer)
-	fmt.Println(resp.Status, answer.Status, err)
+	var result struct{ Status string }
+	err = json.NewDecoder(resp.Body).Decode(&result)
+	fmt.Println(resp.Status, result.Status, err)
 }
