@@ -15,15 +15,21 @@ import (
 )
 
 const (
-	apiKey      = "key"
-	userID      = "0460766e-8463-4905-ae98-b72c7aef41d6"
-	email       = "user@example.com"
-	phoneNumber = "555-555-5555"
+	apiKey = "key"
+	userID = "0460766e-8463-4905-ae98-b72c7aef41d6"
 )
+
+// The profiles that are merged, as indexes. The one of twenty fields is that of get.json.
+const (
+	twoFields = iota
+	twentyFields
+)
+
+const twoFieldsJSON = `{"email": "user@example.com", "phone_number": "555-555-5555"}`
 
 // client is one of the two that are compared.
 type client interface {
-	merge(userID string, custom map[string]any) error // these fields and the two above
+	merge(userID string, fields int) error
 	get(userID string) error
 	// mergeAll merges two fields of different users while more returns true.
 	mergeAll(inFlight int, more func() bool)
@@ -40,44 +46,45 @@ var names = [2]string{byHand: "net/http by hand", thisPackage: "courier-go"}
 func newClient(which int, url string, transport http.RoundTripper) client {
 	httpClient := &http.Client{Transport: transport}
 	if which == byHand {
-		return handClient{httpClient, url}
+		return handClient{httpClient, url, profiles[handProfile]()}
 	}
 	c, err := courier.NewClient(apiKey,
 		courier.WithBaseURL(url), courier.WithHTTPClient(httpClient))
 	check(names[which], err)
-	return courierClient{c.Profiles}
+	return courierClient{c.Profiles, profiles[courier.Profile]()}
+}
+
+// profiles returns the profiles that are merged.
+func profiles[T any]() (all [2]T) {
+	var response struct{ Profile T }
+	check("get.json", json.Unmarshal([]byte(getJSON), &response))
+	check("two fields", json.Unmarshal([]byte(twoFieldsJSON), &all[twoFields]))
+	all[twentyFields] = response.Profile
+	return all
 }
 
 // courierClient uses this package.
-type courierClient struct{ profiles *courier.ProfilesService }
-
-func courierProfile(custom map[string]any) courier.Profile {
-	profile := courier.Profile{
-		Email:       courier.Set(email),
-		PhoneNumber: courier.Set(phoneNumber),
-	}
-	if custom != nil {
-		profile.Custom = courier.Set(custom)
-	}
-	return profile
+type courierClient struct {
+	service  *courier.ProfilesService
+	profiles [2]courier.Profile
 }
 
-func (c courierClient) merge(userID string, custom map[string]any) error {
-	_, err := c.profiles.Merge(context.Background(), userID, courierProfile(custom))
+func (c courierClient) merge(userID string, fields int) error {
+	_, err := c.service.Merge(context.Background(), userID, c.profiles[fields])
 	return err
 }
 
 func (c courierClient) get(userID string) error {
-	_, err := c.profiles.Get(context.Background(), userID)
+	_, err := c.service.Get(context.Background(), userID)
 	return err
 }
 
 func (c courierClient) mergeAll(inFlight int, more func() bool) {
 	updates := func(yield func(string, courier.Profile) bool) {
-		for i := 0; more() && yield(userOf(i), courierProfile(nil)); i++ {
+		for i := 0; more() && yield(userOf(i), c.profiles[twoFields]); i++ {
 		}
 	}
-	outcomes := c.profiles.MergeAll(context.Background(), updates,
+	outcomes := c.service.MergeAll(context.Background(), updates,
 		courier.WithConcurrency(inFlight))
 	for outcome := range outcomes {
 		check(names[thisPackage], outcome.Err)
@@ -87,8 +94,9 @@ func (c courierClient) mergeAll(inFlight int, more func() bool) {
 // handClient is what a careful programmer writes: a shared pool, a struct, a deadline, the
 // status checked, the body read to its end and closed. It makes one attempt.
 type handClient struct {
-	http *http.Client
-	url  string
+	http     *http.Client
+	url      string
+	profiles [2]handProfile
 }
 
 type handRequest struct {
@@ -96,9 +104,32 @@ type handRequest struct {
 }
 
 type handProfile struct {
-	Email       string         `json:"email,omitempty"`
-	PhoneNumber string         `json:"phone_number,omitempty"`
-	Custom      map[string]any `json:"custom,omitempty"`
+	Sub                 string         `json:"sub,omitempty"`
+	Name                string         `json:"name,omitempty"`
+	GivenName           string         `json:"given_name,omitempty"`
+	FamilyName          string         `json:"family_name,omitempty"`
+	Nickname            string         `json:"nickname,omitempty"`
+	PreferredUsername   string         `json:"preferred_username,omitempty"`
+	Profile             string         `json:"profile,omitempty"`
+	Picture             string         `json:"picture,omitempty"`
+	Website             string         `json:"website,omitempty"`
+	Email               string         `json:"email,omitempty"`
+	EmailVerified       *bool          `json:"email_verified,omitempty"`
+	Gender              string         `json:"gender,omitempty"`
+	Birthdate           string         `json:"birthdate,omitempty"`
+	Zoneinfo            string         `json:"zoneinfo,omitempty"`
+	Locale              string         `json:"locale,omitempty"`
+	PhoneNumber         string         `json:"phone_number,omitempty"`
+	PhoneNumberVerified *bool          `json:"phone_number_verified,omitempty"`
+	UpdatedAt           string         `json:"updated_at,omitempty"`
+	Address             *handAddress   `json:"address,omitempty"`
+	Custom              map[string]any `json:"custom,omitempty"`
+}
+
+type handAddress struct {
+	StreetAddress string `json:"street_address,omitempty"`
+	Locality      string `json:"locality,omitempty"`
+	Country       string `json:"country,omitempty"`
 }
 
 type handResponse struct {
@@ -120,8 +151,8 @@ type handPreference struct {
 	} `json:"channel_preferences"`
 }
 
-func (c handClient) merge(userID string, custom map[string]any) error {
-	body, err := json.Marshal(handRequest{handProfile{email, phoneNumber, custom}})
+func (c handClient) merge(userID string, fields int) error {
+	body, err := json.Marshal(handRequest{c.profiles[fields]})
 	if err != nil {
 		return err
 	}
@@ -179,7 +210,7 @@ func (c handClient) mergeAll(inFlight int, more func() bool) {
 	for range inFlight {
 		pool.Go(func() {
 			for user := range users {
-				check(names[byHand], c.merge(user, nil))
+				check(names[byHand], c.merge(user, twoFields))
 			}
 		})
 	}

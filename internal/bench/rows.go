@@ -24,12 +24,8 @@ func userOf(i int) string { return fmt.Sprintf("user-%d", i) }
 const mergeTwo = "merge of two fields"
 
 func allRows() []row {
-	custom := map[string]any{} // as in get.json
-	for i := range 18 {
-		custom[fmt.Sprintf("field_%d", i)] = fmt.Sprintf("value %d", i)
-	}
-	two := each(func(c client) error { return c.merge(userID, nil) })
-	twenty := each(func(c client) error { return c.merge(userID, custom) })
+	two := each(func(c client) error { return c.merge(userID, twoFields) })
+	twenty := each(func(c client) error { return c.merge(userID, twentyFields) })
 	get := each(func(c client) error { return c.get(userID) })
 	return []row{
 		{mergeTwo, inMemory, 1, two},
@@ -39,10 +35,10 @@ func allRows() []row {
 		{mergeTwo, http2, 1, two},
 		{mergeTwo, http2, 64, two},
 		{mergeTwo, http2, 256, two},
-		{"merge of two and eighteen custom fields", inMemory, 1, twenty},
-		{"merge of two and eighteen custom fields", http1, 64, twenty},
-		{"merge of two and eighteen custom fields", http2, 64, twenty},
-		{"get of two and eighteen custom fields and preferences", inMemory, 1, get},
+		{"merge of twenty fields", inMemory, 1, twenty},
+		{"merge of twenty fields", http1, 64, twenty},
+		{"merge of twenty fields", http2, 64, twenty},
+		{"get of twenty fields and preferences", inMemory, 1, get},
 		{"MergeAll", http1, 64, client.mergeAll},
 	}
 }

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"bytes"
 	_ "embed"
+	"encoding/json"
 	"fmt"
 	"io"
 	"log"
@@ -20,10 +22,18 @@ const (
 	serveArgument = "serve" // makes this program the server
 )
 
-// getJSON is the response to a get.
+// getText is the response to a get, as people read it, and getJSON as Courier sends it.
 //
 //go:embed get.json
-var getJSON string
+var getText []byte
+
+var getJSON = compact(getText)
+
+func compact(text []byte) string {
+	var b bytes.Buffer
+	check("get.json", json.Compact(&b, text))
+	return b.String()
+}
 
 func responseTo(req *http.Request) string {
 	if req.Method == http.MethodGet {
