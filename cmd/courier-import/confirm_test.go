@@ -124,7 +124,11 @@ func TestDryRun(t *testing.T) {
 		t.Errorf("files: -want +got\n%s", diff)
 	}
 	writeFile(t, folder, "users.csv", plainCSV)
-	newProgram(t, folder, "users.csv", "--dry-run").exits(t, job.Done)
+	p = newProgram(t, folder, "users.csv", "-fake", "--dry-run")
+	p.exits(t, job.Done)
+	if p.err.Len() > 0 {
+		t.Errorf("it does more than to print the plan:\n%s", p.output())
+	}
 }
 
 // With go run -C, the shell is in another folder than the program.
@@ -142,6 +146,7 @@ func TestCouldNotStart(t *testing.T) {
 	t.Parallel()
 	folder := t.TempDir()
 	writeFile(t, folder, "users.csv", plainCSV)
+	writeFile(t, folder, "users.json", `{"id":"u1"}`)
 	writeFile(t, folder, "two.csv", "id,user_id\n1,2\n")
 	writeFile(t, folder, "same.csv", "id,Email,E-mail\n1,a@example.com,b@example.com\n")
 	for _, test := range []struct {
@@ -152,14 +157,19 @@ func TestCouldNotStart(t *testing.T) {
 		{[]string{}, "name one file of users"},
 		{[]string{"-fake", "."}, "is a folder"},
 		{[]string{"-fake", "none.csv"}, "no such file"},
-		{[]string{"-fake", "users.csv", "-id", "Key"}, `nothing is called "Key"`},
-		{[]string{"-fake", "users.csv", "-column", "x=email"}, `no column is named "x"`},
+		{[]string{"-fake", "users.csv", "-id", "Key"},
+			`no column is called "Key", as -id says: the columns are "id", "name"`},
+		{[]string{"-fake", "users.csv", "-column", "x=email"},
+			`no column is called "x", as -column says: the columns are "id", "name"`},
+		{[]string{"-fake", "users.json", "-id", "Key"},
+			`no column is called "Key", as -id says: the columns are "id"`},
+		{[]string{"-fake", "users.csv", "-null", "Name=x"},
+			`write -null x, which counts x as empty in every column`},
 		{[]string{"-fake", "users.csv", "-column", "x"}, "use the name of a column, ="},
 		{[]string{"-fake", "users.csv", "-rest=own"}, "use -rest or -rest=custom"},
 		{[]string{"-fake", "users.csv", "-empty=x"}, "use ignore or null"},
 		{[]string{"-fake", "users.csv", "-concurrency=0"}, "use 1 to 65536"},
 		{[]string{"-fake", "users.csv", "-rejects=users.csv"}, "cannot be two of input"},
-		{[]string{"-fake", "-dry-run", "users.csv"}, "leave one of them out"},
 		{[]string{"-fake", "two.csv"}, `"id" and "user_id" are both the user ID`},
 		{[]string{"-fake", "same.csv"}, "are both the member email: leave one out"},
 	} {

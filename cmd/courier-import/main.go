@@ -73,6 +73,9 @@ func importFile(ctx, drain context.Context, o *options, stdin, stdout, stderr *o
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", in.name, err)
 	}
+	if err := o.checkNulls(sample.reader.names()); err != nil {
+		return false, err
+	}
 	if err := o.setFiles(sample.reader); err != nil {
 		return false, err
 	}

@@ -184,8 +184,7 @@ func (p *plan) hasName(text string) bool {
 func (p *plan) complete() error {
 	for i, m := range p.readOptions.columns {
 		if !p.mapped[i] {
-			return fmt.Errorf("no column is named %q, as -column says: the columns are %s",
-				m.column, quotedNames(p.reader.names()))
+			return noColumn(fmt.Sprintf("%.60q, as -column says", m.column), p.reader.names())
 		}
 	}
 	return nil
@@ -408,14 +407,15 @@ func repeats(cell, name string) bool {
 // errNoRecords is the error for an input without any.
 var errNoRecords = errors.New("there are no records in this file")
 
-func quotedNames(names []name) string {
+// noColumn is the error for a name that no column has, in CSV or JSON.
+func noColumn(called string, names []name) error {
 	var texts []string
 	for _, n := range names {
 		if n.text != "" {
 			texts = append(texts, n.text)
 		}
 	}
-	return quoted(texts)
+	return fmt.Errorf("no column is called %s: the columns are %s", called, quoted(texts))
 }
 
 // quoted lists names.

@@ -6,6 +6,8 @@ import (
 	"io"
 	"slices"
 	"strings"
+
+	"github.com/courier-profiles/courier-go/cmd/internal/job"
 )
 
 // source is an input whose records can be read more than once.
@@ -194,6 +196,22 @@ func (s *source) findID(sample *sample, cmd *command) (string, error) {
 		found[0], found[1], cmd.with("-id", found[1]))
 }
 
+// checkNulls refuses -null NAME=value, which no cell would be equal to.
+func (o *readOptions) checkNulls(names []name) error {
+	for _, null := range o.nulls {
+		column, value, found := strings.Cut(null, "=")
+		if !found || !slices.ContainsFunc(names, func(n name) bool {
+			return n.text != "" && fold(n.text) == fold(column)
+		}) {
+			continue
+		}
+		value = job.Quote(value)
+		return fmt.Errorf("-null %s names a column: write -null %s, which counts %s as empty "+
+			"in every column", job.Quote(null), value, value)
+	}
+	return nil
+}
+
 func (s *source) givenID(names []name) (string, error) {
 	var same []string
 	for _, name := range names {
@@ -207,29 +225,25 @@ func (s *source) givenID(names []name) (string, error) {
 	if len(same) == 1 {
 		return same[0], nil
 	}
-	return "", fmt.Errorf("nothing is called %q, as -id says: the names are %s", s.o.id,
-		quotedNames(names))
+	return "", noColumn(fmt.Sprintf("%.60q, as -id says", s.o.id), names)
 }
 
 // noID says why there is no user ID, and what to type.
 func (s *source) noID(sample *sample, cmd *command) error {
-	what := "nothing is called id or user_id: the names are " +
-		quotedNames(sample.reader.names())
 	if c, isCSV := sample.reader.(*csvReader); isCSV {
 		if err := s.notNames(c, sample, cmd); err != nil {
 			return err
 		}
-		what = "no column is called id or user_id: the columns are " +
-			quotedNames(sample.reader.names())
 	}
+	err := noColumn("id or user_id", sample.reader.names())
 	candidates := sample.candidates()
 	if len(candidates) == 0 {
-		return fmt.Errorf("%s. Say which one holds the user IDs, with -id NAME", what)
+		return fmt.Errorf("%w. Say which one holds the user IDs, with -id NAME", err)
 	}
 	if len(candidates) > 1 {
-		what += ".\nEach record has another value in " + quoted(candidates)
+		err = fmt.Errorf("%w.\nThe values are all different in %s", err, quoted(candidates))
 	}
-	return fmt.Errorf("%s.\nSay which one holds the user IDs, such as\n\t%s", what,
+	return fmt.Errorf("%w.\nSay which one holds the user IDs, such as\n\t%s", err,
 		cmd.with("-id", candidates[0]))
 }
 

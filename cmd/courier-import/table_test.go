@@ -114,7 +114,7 @@ func TestFilesOfPeople(t *testing.T) {
 			text: "#,Your email?,Network ID\n" +
 				"abc,ann@example.com,net1\ndef,bo@example.com,net1\n",
 			exit:     job.Failed,
-			says:     []string{`Each record has another value in "Your email?", "#".`},
+			says:     []string{`The values are all different in "Your email?", "#".`},
 			hint:     true,
 			profiles: profiles{"ann@example.com": "{}", "bo@example.com": "{}"},
 		},
