@@ -33,7 +33,8 @@ type columnSurvey struct {
 	filled  int64
 	example string
 	isSent  bool             // the record of the example is
-	nulls   map[string]int64 // values such as NULL, which are sent as they are
+	nulls   map[string]int64 // values such as NULL; if the column is sent, those that are
+	looks   looks            // of a column that is not sent
 }
 
 type problemCount struct {
@@ -204,6 +205,10 @@ func (s *survey) addProblem(kind string, line int) {
 // nulls are what programs write where there is no value.
 var nulls = []string{"null", `\n`, "none", "nil", "nan", "n/a", "#n/a", "undefined"}
 
+func isNull(text string) bool {
+	return len(text) <= len("undefined") && slices.Contains(nulls, strings.ToLower(text))
+}
+
 func (s *survey) addValue(p *plan, c *column, v *value, line int, isSent bool) {
 	text := v.text
 	if text == "" && v.json != nil && string(v.json) != "null" && v.json[0] != '"' {
@@ -216,14 +221,18 @@ func (s *survey) addValue(p *plan, c *column, v *value, line int, isSent bool) {
 	if c.survey.example == "" || isSent && !c.survey.isSent { // preferably of what is sent
 		c.survey.example, c.survey.isSent = example(text, v.json), isSent
 	}
-	if !isSent || c.target == nil {
+	if !isSent && c.target != nil {
 		return
 	}
-	if len(text) <= len("undefined") && slices.Contains(nulls, strings.ToLower(text)) {
+	if isNull(text) {
 		if c.survey.nulls == nil {
 			c.survey.nulls = map[string]int64{}
 		}
 		c.survey.nulls[text]++
+		return
+	}
+	if c.target == nil {
+		c.survey.looks.add(text)
 		return
 	}
 	switch strings.Join(c.target, ".") {

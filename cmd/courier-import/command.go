@@ -13,12 +13,14 @@ type command struct {
 	inputAt int // index of the input
 }
 
-// with returns the command with more flags, which replace those of the same name.
+// with returns the command with more flags, which replace those of the same name
+// if that cannot be repeated.
 func (c *command) with(flags ...string) string {
 	var names []string
-	for i := 0; i < len(flags); i++ {
-		if strings.HasPrefix(flags[i], "-") {
-			names = append(names, strings.TrimLeft(flags[i], "-"))
+	for _, flag := range flags {
+		isRepeatable := flag == "-column" || flag == "-null"
+		if strings.HasPrefix(flag, "-") && !isRepeatable {
+			names = append(names, strings.TrimLeft(flag, "-"))
 		}
 	}
 	return c.text(flags, names, "")

@@ -194,15 +194,19 @@ func (p *program) says(t *testing.T, texts ...string) {
 
 func (p *program) output() string { return p.out.String() + p.err.String() }
 
-// hint returns the command at the end of what the program has printed.
+// hint returns the last command that the program has printed.
 func (p *program) hint(t *testing.T) string {
 	t.Helper()
-	lines := strings.Split(strings.TrimRight(p.output(), "\n"), "\n")
-	command, ok := strings.CutPrefix(lines[len(lines)-1], "\t")
-	if !ok {
-		t.Fatalf("%q ends without a command:\n%s", p.Args[1:], p.output())
+	hint := ""
+	for line := range strings.Lines(p.output()) {
+		if command, ok := strings.CutPrefix(line, "\t"); ok {
+			hint = strings.TrimSuffix(command, "\n")
+		}
 	}
-	return command
+	if hint == "" {
+		t.Fatalf("%q prints no command:\n%s", p.Args[1:], p.output())
+	}
+	return hint
 }
 
 // signal may be called from a request of the program.

@@ -87,7 +87,7 @@ func importFile(ctx, drain context.Context, o *options, stdin, stdout, stderr *o
 	if found.records == 0 {
 		return false, fmt.Errorf("%s: %w", in.name, errNoRecords)
 	}
-	newPrinter(stdout).plan(in, p, found)
+	newPrinter(stdout).plan(in, p, found, &o.command)
 	if o.dryRun {
 		return found.good < found.records, nil
 	}

@@ -24,12 +24,12 @@ func newPrinter(w io.Writer) *printer {
 }
 
 // plan prints where each column goes, and what the check has found.
-func (pr *printer) plan(in *input, p *plan, s *survey) {
+func (pr *printer) plan(in *input, p *plan, s *survey, cmd *command) {
 	pr.line("%s: %s, %s", in.name, form(p.reader),
 		job.Plural(s.records, "record", "records"))
 	pr.line("")
 	pr.columns(p, s)
-	pr.notSent(p)
+	pr.notSent(p, s, cmd)
 	pr.rejected(s)
 	pr.suspicious(p, s)
 }
@@ -160,14 +160,20 @@ func isSensitive(name string) bool {
 	})
 }
 
-func (pr *printer) notSent(p *plan) {
+func (pr *printer) notSent(p *plan, s *survey, cmd *command) {
 	isFirst, canRest := true, false
 	taken := map[string]bool{}
 	for target := range p.targets {
 		taken[target] = true
 	}
+	contacts := p.contacts()
+	looksLike := map[*column]string{}
+	for _, c := range contacts {
+		looksLike[c.column], taken[c.member] = c.member, true
+	}
 	for i, c := range p.columns {
-		if c.target != nil || i == p.id || c.survey.filled == 0 {
+		isID, member := i == p.id, looksLike[c]
+		if c.target != nil || isID && member == "" || c.survey.filled == 0 {
 			continue
 		}
 		if isFirst {
@@ -176,7 +182,12 @@ func (pr *printer) notSent(p *plan) {
 			isFirst = false
 		}
 		why := c.why
-		if why == "" {
+		switch {
+		case isID:
+			why = "only as the user ID"
+		case member != "":
+			why = "looks like " + member
+		case why == "":
 			canRest = true
 			if close := known().suggest(c.text, taken); close != "" {
 				why = "-column " + job.Quote(c.text+"="+close)
@@ -188,10 +199,28 @@ func (pr *printer) notSent(p *plan) {
 		}
 		pr.pair(name, why, job.Number(c.survey.filled), c.example())
 	}
+	pr.sendToo(contacts, s, cmd)
 	if canRest {
 		pr.text("  ", "To send one of them, use -column NAME=member. -rest=custom sends all "+
 			"into custom, and -rest sends them under their own names.")
 	}
+}
+
+// sendToo prints the command that sends the contacts too.
+func (pr *printer) sendToo(contacts []contact, s *survey, cmd *command) {
+	if len(contacts) == 0 {
+		return
+	}
+	var members []string
+	for _, c := range contacts {
+		members = append(members, c.member)
+	}
+	flags := contactFlags(contacts)
+	if s.byKind[notUTF8.kind] != nil {
+		flags = append(flags, "-encoding", "windows-1252")
+	}
+	pr.text("  ", fmt.Sprintf("To send %s too, type", strings.Join(members, " and ")))
+	pr.line("\t%s", cmd.with(flags...))
 }
 
 // pair prints a name and why its values are not sent, or an example of them.
@@ -249,6 +278,11 @@ func (pr *printer) suspicious(p *plan, s *survey) {
 			found = append(found, job.Plural(n, one, many))
 		}
 	}
+	if s.good > 0 && p.reachesNobody() {
+		found = append(found, "nobody will be reachable through these records: none has an "+
+			"email, phone_number, push token or other channel. Name the column that has one, "+
+			"such as -column NAME=email")
+	}
 	if s.most > 1 {
 		text := fmt.Sprintf("%s share the ID %s", job.Plural(int64(s.most), "record", "records"),
 			fitWidth(example(s.mostID, nil), 40))
@@ -260,6 +294,9 @@ func (pr *printer) suspicious(p *plan, s *survey) {
 	}
 	add(s.ids.n, "user ID ends in .0", "user IDs end in .0")
 	for _, c := range p.columns {
+		if c.target == nil {
+			continue
+		}
 		for _, text := range slices.Sorted(maps.Keys(c.survey.nulls)) {
 			found = append(found, fmt.Sprintf("%s is %s in %s: use -null %s if that means "+
 				"no value", c.text, text, job.Plural(c.survey.nulls[text], "record", "records"),

@@ -312,12 +312,6 @@ func areData(cells []string) bool {
 	return numbers > 0 && 2*numbers >= filled
 }
 
-func isEmail(text string) bool {
-	user, host, _ := strings.Cut(text, "@")
-	return user != "" && strings.Contains(host, ".") && !strings.ContainsAny(host, "@") &&
-		!strings.ContainsAny(text, " ,<>\"?")
-}
-
 // findNames returns the number of the first line below that looks like the column
 // names, or 0.
 func (s *source) findNames(after int) int {
