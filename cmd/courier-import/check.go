@@ -37,6 +37,13 @@ type columnSurvey struct {
 	looks   looks            // of a column that is not sent
 }
 
+func (s *columnSurvey) addNull(text string) {
+	if s.nulls == nil {
+		s.nulls = map[string]int64{}
+	}
+	s.nulls[text]++
+}
+
 type problemCount struct {
 	kind  string
 	n     int64
@@ -225,10 +232,7 @@ func (s *survey) addValue(p *plan, c *column, v *value, line int, isSent bool) {
 		return
 	}
 	if isNull(text) {
-		if c.survey.nulls == nil {
-			c.survey.nulls = map[string]int64{}
-		}
-		c.survey.nulls[text]++
+		c.survey.addNull(text)
 		return
 	}
 	if c.target == nil {

@@ -31,18 +31,17 @@ func (c *command) without(input string, names ...string) string {
 	return c.text(nil, names, input)
 }
 
-// below returns the command for the input with a line above it, or "" if a shell
-// cannot put it there.
-func (c *command) below(line string, text decoded) string {
-	input := c.args[c.inputAt]
-	if text.encoding != "UTF-8" || text.marked || input == "-" || strings.Contains(line, "\n") {
+// below returns the command for the input with a line of names above it, or "" if a
+// shell cannot put it there. Flags that use other names are left out.
+func (c *command) below(line string, flags []string, input *csvReader) string {
+	file := c.args[c.inputAt]
+	isPlain := input.text.encoding == "UTF-8" && !input.text.marked && !input.sep
+	isPacked := strings.HasSuffix(file, ".gz") || strings.HasSuffix(file, ".zst")
+	if !isPlain || isPacked || input.skip > 0 || file == "-" {
 		return ""
 	}
-	if strings.HasSuffix(input, ".gz") || strings.HasSuffix(input, ".zst") {
-		return ""
-	}
-	return "(echo " + job.Quote(line) + "; cat " + job.ShellPath(input) + ") | " +
-		c.without("-")
+	return "(echo " + job.Quote(line) + "; cat " + job.ShellPath(file) + ") | " +
+		c.text(flags, []string{"id", "column"}, "-")
 }
 
 // bools are the flags that need no value.

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -8,10 +9,7 @@ import (
 
 // notNames recognizes a first line that does not name the columns.
 func (s *source) notNames(c *csvReader, sample *sample, cmd *command) error {
-	var cells []string
-	for _, name := range c.columns {
-		cells = append(cells, name.text)
-	}
+	cells := c.cellsOfNames()
 	if areNames(cells) {
 		return nil
 	}
@@ -26,7 +24,7 @@ func (s *source) notNames(c *csvReader, sample *sample, cmd *command) error {
 				names = append(names, name.text)
 			}
 			if found := next.candidates(); !hasID(names, s.o.id) && len(found) > 0 {
-				add = append(add, "-id", found[0])
+				add = append(add, below.idFlags(next, found[0])...)
 			}
 		}
 		return fmt.Errorf("line %d looks like the column names: -skip %d\n\t%s", n, n-1,
@@ -35,12 +33,68 @@ func (s *source) notNames(c *csvReader, sample *sample, cmd *command) error {
 	if !areData(cells) {
 		return nil
 	}
-	line := strings.Join(guessNames(cells, sample), string(c.comma))
-	way := "add this line above it:\n\t" + line
-	if hint := cmd.below(line, c.text); hint != "" {
+	return s.noNames(c, sample, cmd)
+}
+
+func (c *csvReader) cellsOfNames() []string {
+	var cells []string
+	for _, name := range c.columns {
+		cells = append(cells, name.text)
+	}
+	return cells
+}
+
+// beginsWithData reports whether the line in which -id has found a name is data:
+// it has an email address, or the name is like the values but for its digits.
+// Numbers alone do not tell, because names can be years.
+func (c *csvReader) beginsWithData(column *sampleColumn, id string) bool {
+	if slices.ContainsFunc(c.cellsOfNames(), isEmail) {
+		return true
+	}
+	form := withoutDigits(id)
+	if form == id {
+		return false
+	}
+	for value := range column.values {
+		if withoutDigits(value) == form {
+			return true
+		}
+	}
+	return false
+}
+
+func withoutDigits(text string) string {
+	return strings.Map(func(r rune) rune {
+		if '0' <= r && r <= '9' {
+			return -1
+		}
+		return r
+	}, text)
+}
+
+// noNames is the error for a file that begins with data.
+func (s *source) noNames(c *csvReader, sample *sample, cmd *command) error {
+	cells := c.cellsOfNames()
+	names, unknown := guessNames(cells, sample)
+	line := strings.Join(names, string(c.comma))
+	way := "the first line is data, not column names"
+	if len(unknown) > 0 {
+		way += ".\nIn the line below, replace " + strings.Join(unknown, ", ") + " by names that " +
+			"Courier knows, such as name or phone_number:\nunder any other name, a column is " +
+			"not sent. Then"
+	} else {
+		way += ":"
+	}
+	way += " add this line above it:\n\t" + line
+	var flags []string
+	if !slices.Contains(names, "id") && slices.Contains(names, "email") {
+		flags = []string{"-id", "email"}
+		way += "\nwith -id email"
+	}
+	if hint := cmd.below(line, flags, c); hint != "" {
 		way += "\nor type\n\t" + hint
 	}
-	return fmt.Errorf("the first line is data, not column names: %s", way)
+	return errors.New(way)
 }
 
 // areNames reports whether one of the cells is a name that is known.
@@ -97,23 +151,25 @@ func (s *source) findNames(after int) int {
 	return 0
 }
 
-// guessNames makes names for the columns of a file without names.
-func guessNames(cells []string, sample *sample) []string {
-	names := make([]string, len(cells))
-	hasID := false
+// guessNames makes names for the columns of a file without names. unknown are those
+// that stand for another one. A user ID has digits, so that it is no name of people.
+func guessNames(cells []string, sample *sample) (names, unknown []string) {
+	const most = 5
 	for i, cell := range cells {
-		differ := i < len(sample.columns) && !sample.columns[i].bad &&
-			len(sample.columns[i].values) == sample.records && !sample.columns[i].values[cell]
+		c := &sample.columns[i]
+		differ := !c.bad && int64(len(c.values)) == sample.records && !c.values[cell]
+		name := fmt.Sprintf("column_%d", i+1)
 		switch {
 		case isEmail(cell) && !slices.Contains(names, "email"):
-			names[i] = "email"
+			name = "email"
 		case strings.HasPrefix(cell, "+") && !slices.Contains(names, "phone_number"):
-			names[i] = "phone_number"
-		case !hasID && differ && cell != "":
-			names[i], hasID = "id", true
-		default:
-			names[i] = fmt.Sprintf("column_%d", i+1)
+			name = "phone_number"
+		case differ && withoutDigits(cell) != cell && !slices.Contains(names, "id"):
+			name = "id"
+		case (cell != "" || c.filled > 0) && len(unknown) < most:
+			unknown = append(unknown, name)
 		}
+		names = append(names, name)
 	}
-	return names
+	return names, unknown
 }

@@ -209,6 +209,21 @@ func (p *program) hint(t *testing.T) string {
 	return hint
 }
 
+// suggestion returns the flags of the command that a dry run of a file prints, or ""
+// if it prints none.
+func suggestion(t *testing.T, text string, flags ...string) string {
+	t.Helper()
+	folder := t.TempDir()
+	writeFile(t, folder, "users.csv", text)
+	p := newProgram(t, folder, append(flags, "-dry-run", "users.csv")...)
+	p.exit(t)
+	if !strings.Contains(p.output(), "\n\t") {
+		return ""
+	}
+	_, suggested, _ := strings.Cut(p.hint(t), " ")
+	return strings.TrimSuffix(suggested, " -dry-run users.csv")
+}
+
 // signal may be called from a request of the program.
 func (p *program) signal(signal os.Signal) {
 	<-p.started

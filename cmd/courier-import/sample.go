@@ -15,13 +15,14 @@ const sampleSize = 1000
 // sample is what the first records of an input are like.
 type sample struct {
 	reader  reader
-	records int
+	records int64
 	columns []sampleColumn
 }
 
 type sampleColumn struct {
-	filled int
-	bad    bool // there is a value that cannot be a user ID
+	columnSurvey
+	bad    bool  // there is a value that cannot be a user ID
+	spaced int64 // values with a space in them
 	values map[string]bool
 }
 
@@ -41,7 +42,7 @@ func (s *source) sample() (*sample, error) {
 			return nil, fmt.Errorf("%s: %w", s.in.name, err)
 		}
 		if record.problem == nil {
-			result.add(&record)
+			result.add(&record, s.o)
 		}
 	}
 	for len(result.columns) < len(r.names()) {
@@ -50,7 +51,7 @@ func (s *source) sample() (*sample, error) {
 	return result, nil
 }
 
-func (s *sample) add(r *record) {
+func (s *sample) add(r *record, o *readOptions) {
 	s.records++
 	for len(s.columns) < len(s.reader.names()) {
 		s.columns = append(s.columns, sampleColumn{values: map[string]bool{}})
@@ -64,27 +65,53 @@ func (s *sample) add(r *record) {
 				c.bad = true
 			}
 		}
-		if text == "" {
+		if text == "" || o.isEmpty(text) {
 			continue
 		}
 		c.filled++
+		if isNull(text) {
+			c.addNull(text)
+			continue
+		}
+		c.looks.add(text)
 		c.bad = c.bad || checkID(text) != nil
 		c.values[text] = true
+		if strings.Contains(text, " ") {
+			c.spaced++
+		}
 	}
 }
 
-// candidates returns the names that can be the user ID because each record has
-// another value, the likeliest first.
+// candidates returns the names that can be the user ID because all values differ,
+// the likeliest first. An email address may be missing in some records.
 func (s *sample) candidates() []string {
-	var names []string
+	type candidate struct {
+		name  string
+		score int
+	}
+	var found []candidate
 	for i, name := range s.reader.names() {
-		c := s.columns[i]
-		if name.text != "" && !c.bad && s.records > 0 && len(c.values) == s.records &&
-			!isSecret(name.text) && !name.update {
-			names = append(names, name.text)
+		c := &s.columns[i]
+		score := idScore(name.text)
+		isEmail := c.looks.member(name.text) == "email"
+		if isEmail {
+			score = max(score, 1)
+		}
+		isRowNumber := name.text == "#" && c.values["1"]
+		switch {
+		case name.text == "", name.update, isSecret(name.text), isRowNumber:
+		case c.bad, len(c.values) == 0, int64(len(c.values)) < c.looks.values:
+		case c.looks.values < s.records && !isEmail:
+		case nearlyAll(c.spaced, c.looks.values), score == 0 && describes(name.text):
+		default:
+			found = append(found, candidate{name.text, score})
 		}
 	}
-	slices.SortStableFunc(names, func(a, b string) int { return idScore(b) - idScore(a) })
+	slices.SortStableFunc(found, func(a, b candidate) int { return b.score - a.score })
+	var names []string
+	for _, c := range found {
+		names = append(names, c.name)
+	}
 	return names
 }
 
@@ -92,7 +119,7 @@ func (s *sample) candidates() []string {
 func (s *source) findID(sample *sample, cmd *command) (string, error) {
 	names := sample.reader.names()
 	if s.o.id != "" {
-		return s.givenID(names)
+		return s.givenID(sample, cmd)
 	}
 	var exact, inexact []string
 	for _, name := range names {
@@ -137,20 +164,42 @@ func (o *readOptions) checkNulls(names []name) error {
 	return nil
 }
 
-func (s *source) givenID(names []name) (string, error) {
-	var same []string
-	for _, name := range names {
-		if name.text == s.o.id {
-			return name.text, nil
+// givenID returns the name that -id gives.
+func (s *source) givenID(sample *sample, cmd *command) (string, error) {
+	names := sample.reader.names()
+	c, isCSV := sample.reader.(*csvReader)
+	i := findName(names, s.o.id)
+	switch {
+	case i < 0 && isCSV:
+		if err := s.notNames(c, sample, cmd); err != nil {
+			return "", err
 		}
-		if fold(name.text) == fold(s.o.id) {
-			same = append(same, name.text)
+	case i >= 0 && isCSV && c.beginsWithData(&sample.columns[i], names[i].text):
+		return "", s.noNames(c, sample, cmd)
+	}
+	if i < 0 {
+		return "", noColumn(fmt.Sprintf("%.60q, as -id says", s.o.id), names)
+	}
+	return names[i].text, nil
+}
+
+// findName returns the index of a name, in another spelling if only one has that,
+// or -1.
+func findName(names []name, text string) int {
+	similar, n := -1, 0
+	for i, name := range names {
+		if name.text == text {
+			return i
+		}
+		if fold(name.text) == fold(text) {
+			similar = i
+			n++
 		}
 	}
-	if len(same) == 1 {
-		return same[0], nil
+	if n > 1 {
+		return -1
 	}
-	return "", noColumn(fmt.Sprintf("%.60q, as -id says", s.o.id), names)
+	return similar
 }
 
 // noID says why there is no user ID, and what to type.
@@ -169,5 +218,18 @@ func (s *source) noID(sample *sample, cmd *command) error {
 		err = fmt.Errorf("%w.\nThe values are all different in %s", err, quoted(candidates))
 	}
 	return fmt.Errorf("%w.\nSay which one holds the user IDs, such as\n\t%s", err,
-		cmd.with("-id", candidates[0]))
+		cmd.with(s.idFlags(sample, candidates[0])...))
+}
+
+// idFlags are the flags that make a column the user ID, and that send the contacts.
+func (s *source) idFlags(sample *sample, id string) []string {
+	flags := []string{"-id", id}
+	p := newPlan(sample.reader, id, s.o)
+	if p.extend() != nil { // it is reported once the ID is known
+		return flags
+	}
+	for i, c := range p.columns {
+		c.survey = sample.columns[i].columnSurvey
+	}
+	return append(flags, contactFlags(p.contacts())...)
 }

@@ -73,6 +73,8 @@ func idScore(name string) int {
 	folded := strings.Join(words, "")
 	hasID := slices.ContainsFunc(words, isID)
 	switch {
+	case name == "#": // of Typeform, a response
+		return 2
 	case hasID && slices.ContainsFunc(words, isUser), isUser(strings.TrimSuffix(folded, "id")):
 		return 4
 	case len(words) > 0 && isID(words[len(words)-1]):
@@ -84,6 +86,20 @@ func idScore(name string) int {
 		return 1
 	}
 	return 0
+}
+
+// describes reports whether a name is one of names of people or things, or of what
+// else others may share.
+func describes(name string) bool {
+	path, _, isKnown := known().resolve(splitPath(name))
+	if isKnown && !slices.Contains([]string{"sub", "phone_number"}, strings.Join(path, ".")) {
+		return true
+	}
+	return slices.ContainsFunc(splitWords(name), func(word string) bool {
+		return strings.HasSuffix(word, "name") || slices.Contains([]string{"company",
+			"organization", "organisation", "employer", "title", "position", "city", "country",
+			"street", "date", "created", "updated"}, word)
+	})
 }
 
 // isSecret reports whether a name has a word for a credential in it.

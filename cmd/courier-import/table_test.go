@@ -88,6 +88,7 @@ func TestFilesOfPeople(t *testing.T) {
 			text: "uid-1,ann@example.com,Ann\nuid-2,bo@example.com,Bo\n",
 			exit: job.Failed,
 			says: []string{"the first line is data, not column names",
+				"replace column_3 by names that Courier knows",
 				"add this line above it: id,email,column_3"},
 			hint: true,
 			profiles: profiles{
@@ -95,13 +96,43 @@ func TestFilesOfPeople(t *testing.T) {
 			},
 		},
 		{
+			name: "no line of names, and an ID of it", flags: []string{"-id", "uid-1"},
+			text: "uid-1,ann@example.com\nuid-2,bo@example.com\n",
+			exit: job.Failed, hint: true,
+			says: []string{"the first line is data", "add this line above it: id,email"},
+			profiles: profiles{
+				"uid-1": `{"email":"ann@example.com"}`, "uid-2": `{"email":"bo@example.com"}`,
+			},
+		},
+		{
+			name: "no line of names, and a name", flags: []string{"-id", "uid"},
+			text: "uid-1,ann@example.com\nuid-2,bo@example.com\n",
+			exit: job.Failed, hint: true,
+			says: []string{"the first line is data", "add this line above it: id,email"},
+			profiles: profiles{
+				"uid-1": `{"email":"ann@example.com"}`, "uid-2": `{"email":"bo@example.com"}`,
+			},
+		},
+		{
+			name: "no line of names, nor an ID", text: "Ann;ann@example.com\nBo;bo@example.com\n",
+			exit: job.Failed, hint: true,
+			says: []string{"add this line above it: column_1;email with -id email"},
+			profiles: profiles{
+				"ann@example.com": `{"email":"ann@example.com"}`,
+				"bo@example.com":  `{"email":"bo@example.com"}`,
+			},
+		},
+		{
 			name: "lines before the names (LinkedIn)",
 			text: "Notes:\n\"When exporting your data, you may notice this.\"\n\n" +
-				"First Name,Last Name,Email Address,Company\nAnn,Lee,ann@example.com,Acme\n",
-			exit:     job.Failed,
-			says:     []string{"line 4 looks like the column names: -skip 3"},
-			hint:     true,
-			profiles: profiles{"ann@example.com": `{"first_name":"Ann","last_name":"Lee"}`},
+				"First Name,Last Name,Email Address,Company,Connected On\n" +
+				"Ann,Lee,ann@example.com,Acme,01 Oct 2026\nBo,Ray,,Other,02 Oct 2026\n",
+			exit: job.Failed,
+			says: []string{"line 4 looks like the column names: -skip 3",
+				"-skip 3 -id 'Email Address' -column 'Email Address=email'"},
+			hint: true, hintExit: job.Rejected,
+			profiles: profiles{"ann@example.com": `{"email":"ann@example.com",` +
+				`"first_name":"Ann","last_name":"Lee"}`},
 		},
 		{
 			name: "a comma that is not in quotes",
@@ -113,10 +144,12 @@ func TestFilesOfPeople(t *testing.T) {
 			name: "a column that many rows share looks like an ID (Typeform)",
 			text: "#,Your email?,Network ID\n" +
 				"abc,ann@example.com,net1\ndef,bo@example.com,net1\n",
-			exit:     job.Failed,
-			says:     []string{`The values are all different in "Your email?", "#".`},
-			hint:     true,
-			profiles: profiles{"ann@example.com": "{}", "bo@example.com": "{}"},
+			exit: job.Failed,
+			says: []string{`The values are all different in "#", "Your email?".`},
+			hint: true,
+			profiles: profiles{
+				"abc": `{"email":"ann@example.com"}`, "def": `{"email":"bo@example.com"}`,
+			},
 		},
 		{
 			name: "repeated IDs are counted",
@@ -208,7 +241,7 @@ func TestFilesOfPeople(t *testing.T) {
 			text: "\"Person - ID\",\"Person - Name\"\n\"1\",\"Ann\"\n",
 			exit: job.Failed,
 			says: []string{"no column is called id", "-id 'Person - ID'"}, hint: true,
-			profiles: profiles{"1": "{}"},
+			profiles: profiles{"1": `{"name":"Ann"}`},
 		},
 		{
 			name:  "credentials (Clerk, Supabase)",

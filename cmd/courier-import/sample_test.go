@@ -1,0 +1,50 @@
+package main
+
+import (
+	"testing"
+)
+
+// What is suggested as the user ID differs in all records, and is no name.
+func TestSuggestedID(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, text, want string }{
+		{"an ID before an address", "email,Person ID\na@example.com,7\nb@example.com,8\n",
+			"-id 'Person ID'"},
+		{"Typeform's #", "Your email?,#\na@example.com,x7\nb@example.com,x8\n",
+			"-id '#' -column 'Your email?=email'"},
+		{"# that counts rows", "#,Your email?\n1,a@example.com\n2,b@example.com\n",
+			"-id 'Your email?' -column 'Your email?=email'"},
+		{"an address that is missing", "Key,E-mail 1\nx,a@example.com\ny,\n",
+			"-id 'E-mail 1' -column 'E-mail 1=email'"},
+		{"NULL is missing", "E-mail 1\na@example.com\nNULL\nNULL\n",
+			"-id 'E-mail 1' -column 'E-mail 1=email' -null NULL"},
+		{"an address that two share", "Key,Mail\nx,a@example.com\ny,a@example.com\n",
+			"-id Key -column Mail=email"},
+		{"an ID that is missing", "Person ID,email\n7,a@example.com\n,b@example.com\n",
+			"-id email"},
+		{"names of people", "First name,Last name,name,Full name\nAnn,Lee,A,Ann Lee\n", ""},
+		{"names of things", "Company,City\nAcme,Bonn\n", ""},
+		{"texts", "Comment\nsee below\nfrom Bonn\n", ""},
+		{"a credential", "token,first_name\nx7,Ann\n", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := suggestion(t, test.text); got != test.want {
+				t.Errorf("it suggests %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// Names of columns that look like data are names if -id gives one of them.
+func TestNamesThatLookLikeData(t *testing.T) {
+	t.Parallel()
+	for _, test := range []importCase{
+		{name: "years", text: "Key,2025,2026\nu1,7,8\n", flags: []string{"-id", "Key"},
+			profiles: profiles{"u1": "{}"}},
+		{name: "a digit", text: "Key 1,2025,2026\nu1,7,8\n", flags: []string{"-id", "Key 1"},
+			profiles: profiles{"u1": "{}"}},
+	} {
+		t.Run(test.name, test.run)
+	}
+}
