@@ -19,8 +19,10 @@ var (
 
 // confirm asks on the terminal whether to send. Where standard input is the data,
 // it asks on the terminal that the program runs in.
-func confirm(ctx context.Context, question string, o *options, stdin, stderr *os.File) error {
-	in, out := stdin, io.Writer(stderr)
+func confirm(ctx context.Context, question string, o *options, stdin *os.File,
+	out io.Writer,
+) error {
+	in := stdin
 	if o.input == "-" {
 		tty, err := os.OpenFile(terminal, os.O_RDWR, 0)
 		if err != nil {

@@ -190,8 +190,12 @@ func (o *readOptions) reading() []string {
 	return slices.Compact(flags)
 }
 
-// setFiles names the files next to the input.
+// setFiles names the files next to the input. A run with -fake has its own, which
+// the next one overwrites.
 func (o *options) setFiles(r reader) error {
+	if o.fake && o.rejects == "" && o.checkpoint == "" {
+		o.fresh = true
+	}
 	stem, ext := "stdin", ""
 	if o.input != "-" {
 		stem = strings.TrimSuffix(strings.TrimSuffix(o.input, ".gz"), ".zst")
@@ -204,6 +208,9 @@ func (o *options) setFiles(r reader) error {
 		ext = ".ndjson"
 	case ext == "":
 		ext = ".csv"
+	}
+	if o.fake {
+		stem += ".fake"
 	}
 	if o.rejects == "" {
 		o.rejects = stem + ".rejected" + ext

@@ -79,13 +79,10 @@ func (s *source) noNames(c *csvReader, sample *sample, cmd *command) error {
 	line := strings.Join(names, string(c.comma))
 	way := "the first line is data, not column names"
 	if len(unknown) > 0 {
-		way += ".\nIn the line below, replace " + strings.Join(unknown, ", ") + " by names that " +
-			"Courier knows, such as name or phone_number:\nunder any other name, a column is " +
-			"not sent. Then"
-	} else {
-		way += ":"
+		way += ".\nBelow, replace " + strings.Join(unknown, ", ") + " by names that Courier " +
+			"knows, such as name or phone_number:\nunder any other name, a column is not sent"
 	}
-	way += " add this line above it:\n\t" + line
+	way += ".\nAdd this line above it:\n\t" + line
 	var flags []string
 	if !slices.Contains(names, "id") && slices.Contains(names, "email") {
 		flags = []string{"-id", "email"}

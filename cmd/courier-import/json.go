@@ -28,6 +28,7 @@ type jsonReader struct {
 	text    decoded
 	list    []name
 	byPath  map[string]int
+	rejects bool // records are those of a file of rejects
 }
 
 // objects is the text of one object after the other.
@@ -75,6 +76,7 @@ func (r *jsonReader) parse(rec *record) *problem {
 			return wrongly("the text is not a JSON object", "the text is not a JSON object: %s",
 				err)
 		}
+		r.rejects = r.rejects || len(withoutReason(pairs)) < len(pairs)
 		var inner string
 		if inner, isWrapped = unwrap(pairs); isWrapped {
 			rec.text = inner

@@ -79,6 +79,13 @@ func importFile(ctx, drain context.Context, o *options, stdin, stdout, stderr *o
 	if err := o.setFiles(sample.reader); err != nil {
 		return false, err
 	}
+	r := &importRun{options: o, source: s, client: client, stderr: stderr,
+		rejects: &rejects{path: o.rejects}}
+	if !o.dryRun && !o.fresh {
+		if err := r.rejects.checkNew(); err != nil {
+			return false, err
+		}
+	}
 	p := newPlan(sample.reader, idName, &o.readOptions)
 	found, err := check(drain, s, p, stderr)
 	if err != nil {
@@ -88,53 +95,61 @@ func importFile(ctx, drain context.Context, o *options, stdin, stdout, stderr *o
 		return false, fmt.Errorf("%s: %w", in.name, errNoRecords)
 	}
 	newPrinter(stdout).plan(in, p, found, &o.command)
-	if o.dryRun {
+	switch {
+	case found.good == 0 && hasReasons(p.reader):
+		fmt.Fprintf(stderr, "\nNothing of %s can be merged: fix the records in it first, for "+
+			"the reason that each has, and import it again.\n", in.name)
+		return true, nil
+	case o.dryRun:
 		return found.good < found.records, nil
 	}
-	return sendChecked(ctx, drain, &importRun{
-		options: o, source: s, plan: p, client: client, stderr: stderr,
-		rejects: &rejects{path: o.rejects},
-	}, found, stdin, stderr)
+	r.plan = p
+	return r.sendChecked(ctx, drain, found, stdin)
 }
 
 // sendChecked asks and sends.
-func sendChecked(ctx, drain context.Context, r *importRun, found *survey,
-	stdin, stderr *os.File,
-) (rejected bool, err error) {
-	o := r.options
-	if !o.fresh {
-		if err := r.rejects.checkNew(); err != nil {
-			return false, err
-		}
-	}
+func (r *importRun) sendChecked(ctx, drain context.Context, found *survey, stdin *os.File) (
+	rejected bool, err error,
+) {
 	id := identity{Input: r.source.in.name, Sum: r.source.in.first.whole,
-		Destination: r.client.Destination, Rejects: o.rejects, Flags: o.reading()}
-	if r.checkpoint, err = openCheckpoint(o.checkpoint, id, o.fresh); err != nil {
+		Destination: r.client.Destination, Rejects: r.options.rejects, Flags: r.reading()}
+	r.checkpoint, err = openCheckpoint(r.options.checkpoint, id, r.fresh)
+	if err != nil {
 		return false, err
 	}
 	left := found.good - r.checkpoint.resumed
 	if r.checkpoint.resumed > 0 {
-		fmt.Fprintf(stderr, "\nResuming: %s merged before. (-fresh starts over.)\n",
+		fmt.Fprintf(r.stderr, "\nResuming: %s merged before. (-fresh starts over.)\n",
 			job.Plural(r.checkpoint.resumed, "record was", "records were"))
 	}
-	if !o.yes && !o.fake && left > 0 {
+	if !r.yes && !r.fake && left > 0 {
 		question := fmt.Sprintf("\nSend %s to %s?", job.Plural(left, "record", "records"),
 			r.client.Destination)
-		if err := confirm(drain, question, o, stdin, stderr); err != nil {
+		if err := confirm(drain, question, r.options, stdin, r.stderr); err != nil {
 			return false, errors.Join(err, r.checkpoint.close())
 		}
 	}
-	fmt.Fprintln(stderr)
+	fmt.Fprintln(r.stderr)
 	rejected, err = r.send(ctx, drain)
 	switch {
 	case err != nil:
 		return false, r.advise(err)
 	case rejected:
-		fmt.Fprintf(stderr, "The rejected records are in %s, with the reason for each.\n"+
-			"Fix them there, and import that file:\n\t%s\n", o.rejects,
-			o.command.without(o.rejects, "skip", "list", "encoding", "rejects", "fresh"))
+		r.adviseRejects()
 	}
 	return rejected, nil
+}
+
+// adviseRejects says what to do with the file of rejects.
+func (r *importRun) adviseRejects() {
+	merged, _ := r.window.counts()
+	if merged == 0 && hasReasons(r.plan.reader) {
+		fmt.Fprintf(r.stderr, "Nothing of %s could be merged: before you import it again, fix "+
+			"the reason that each record has.\n", r.source.in.name)
+	}
+	fmt.Fprintf(r.stderr, "The rejected records are in %s, with the reason for each.\n"+
+		"Fix them there, and import that file:\n\t%s\n", r.options.rejects,
+		r.command.without(r.options.rejects, "skip", "list", "encoding", "rejects", "fresh"))
 }
 
 // advise adds what to do to the reason for which a run has ended.
@@ -149,10 +164,14 @@ func (r *importRun) advise(err error) error {
 	default:
 		err = errors.New(strings.TrimPrefix(what, "nothing was sent: the run ended: "))
 	}
-	how := "run the same command again"
+	how := "resume"
+	if r.fake {
+		how = "start over"
+	}
+	how += ", run the same command again"
 	if r.input == "-" {
 		how += " with the same input"
 	}
-	return fmt.Errorf("%w.\nTo resume, %s:\n\t%s", err, how,
+	return fmt.Errorf("%w.\nTo %s:\n\t%s", err, how,
 		r.command.without(r.input, "fresh"))
 }

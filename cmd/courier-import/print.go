@@ -25,8 +25,11 @@ func newPrinter(w io.Writer) *printer {
 
 // plan prints where each column goes, and what the check has found.
 func (pr *printer) plan(in *input, p *plan, s *survey, cmd *command) {
-	pr.line("%s: %s, %s", in.name, form(p.reader),
-		job.Plural(s.records, "record", "records"))
+	kind := form(p.reader)
+	if hasReasons(p.reader) {
+		kind += ", a file of rejects"
+	}
+	pr.line("%s: %s, %s", in.name, kind, job.Plural(s.records, "record", "records"))
 	pr.line("")
 	pr.columns(p, s)
 	pr.notSent(p, s, cmd)
@@ -43,11 +46,7 @@ func form(r reader) string {
 		if !ok {
 			name = "a delimiter of its own"
 		}
-		text := fmt.Sprintf("CSV with %s, %s", name, r.text.encoding)
-		if r.rejects {
-			text += ", a file of rejects"
-		}
-		return text
+		return fmt.Sprintf("CSV with %s, %s", name, r.text.encoding)
 	case *jsonReader:
 		return "JSON, " + r.text.encoding
 	}

@@ -64,6 +64,18 @@ func (r *rejects) discard() {
 	}
 }
 
+// hasReasons reports whether the records that were read are those of a file of
+// rejects.
+func hasReasons(r reader) bool {
+	switch r := r.(type) {
+	case *csvReader:
+		return r.rejects
+	case *jsonReader:
+		return r.rejects
+	}
+	return false
+}
+
 // checkNew refuses a file that is there already.
 func (r *rejects) checkNew() error {
 	info, err := os.Stat(r.path)

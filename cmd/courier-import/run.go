@@ -100,12 +100,14 @@ func (r *importRun) finish(drain context.Context, took time.Duration) (bool, err
 	if r.ended == nil {
 		r.ended = r.rejects.finish()
 	}
-	var err error
-	if r.ended == nil {
-		err = r.checkpoint.remove()
-	} else {
+	if r.ended != nil {
 		rejected = 0 // they are sent again
 		r.rejects.discard()
+	}
+	var err error
+	if r.ended == nil || r.fake { // which forgets what was merged
+		err = r.checkpoint.remove()
+	} else {
 		err = r.checkpoint.close()
 	}
 	if r.ended == nil {

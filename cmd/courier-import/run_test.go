@@ -7,6 +7,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -190,13 +191,107 @@ func TestRejectsAreKept(t *testing.T) {
 	p := f.program(t, folder, "-yes", "users.csv")
 	p.exits(t, job.Failed)
 	p.says(t, "users.rejected.csv exists already")
-	if n := f.count(); n > 0 {
-		t.Errorf("%d requests were sent", n)
+	if p.out.Len() > 0 {
+		t.Errorf("it makes a plan first:\n%s", &p.out)
 	}
+	newProgram(t, folder, "-dry-run", "users.csv").exits(t, job.Done)
 	f.program(t, folder, "-yes", "-fresh", "users.csv").exits(t, job.Done)
 	if diff := cmp.Diff([]string{"users.csv"}, files(t, folder)); diff != "" {
 		t.Errorf("files: -want +got\n%s", diff)
 	}
+}
+
+// A run with -fake overwrites the files of the one before, and never those of a real
+// import.
+func TestFilesOfFakeRuns(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	writeFile(t, folder, "users.csv", "id,email_verified\nu1,x\nu2,yes\n")
+	writeFile(t, folder, "users.rejected.csv", "of a real import")
+	writeFile(t, folder, "users.checkpoint", "of a real import")
+	for range 2 {
+		p := newProgram(t, folder, "-fake", "users.csv")
+		p.exits(t, job.Rejected)
+		p.says(t, "see users.fake.rejected.csv")
+	}
+	for _, name := range []string{"users.rejected.csv", "users.checkpoint"} {
+		if got := readFile(t, folder, name); got != "of a real import" {
+			t.Errorf("%s was overwritten:\n%s", name, got)
+		}
+	}
+	rejected := readFile(t, folder, "users.fake.rejected.csv")
+	if !strings.Contains(rejected, "u1,x,2,,") {
+		t.Errorf("the file of rejects has no record of u1:\n%s", rejected)
+	}
+	writeFile(t, folder, "users.csv", plainCSV)
+	newProgram(t, folder, "-fake", "users.csv").exits(t, job.Done)
+	want := []string{"users.checkpoint", "users.csv", "users.rejected.csv"}
+	if diff := cmp.Diff(want, files(t, folder)); diff != "" {
+		t.Errorf("files: -want +got\n%s", diff)
+	}
+	// Files that are named are as those of a real import.
+	p := newProgram(t, folder, "-fake", "-rejects=users.rejected.csv", "users.csv")
+	p.exits(t, job.Failed)
+	p.says(t, "users.rejected.csv exists already")
+}
+
+// What a run with -fake has merged is gone with it, so that it cannot be resumed.
+func TestInterruptOfAFakeRun(t *testing.T) {
+	t.Parallel()
+	folder := t.TempDir()
+	writeFile(t, folder, "users.csv", users(1000))
+	p := newProgram(t, folder, "-fake", "-rate=50", "users.csv")
+	go func() {
+		<-p.started
+		for { // until records were merged
+			text, _ := os.ReadFile(folder + "/users.fake.checkpoint")
+			if strings.Count(string(text), "\n") > 1 || t.Context().Err() != nil {
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+		p.signal(syscall.SIGINT)
+	}()
+	p.exits(t, job.Interrupted)
+	p.says(t, "To start over, run the same command again")
+	if diff := cmp.Diff([]string{"users.csv"}, files(t, folder)); diff != "" {
+		t.Errorf("files: -want +got\n%s", diff)
+	}
+}
+
+// A file of rejects in which nothing was fixed is not imported into another one.
+func TestRejectsThatWereNotFixed(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, text string }{
+		{"users.rejected.csv", "id,email_verified,line,text,reason\nu1,x,2,,no\n"},
+		{"users.rejected.ndjson",
+			`{"id":"u1","email_verified":"x","line":2,"reason":"no"}` + "\n"},
+		{"text.ndjson", `{"text":"{\"id\":","line":2,"reason":"no"}` + "\n" +
+			`{"id":"u1","email_verified":"x","line":3,"reason":"no"}` + "\n"},
+	} {
+		for _, flag := range []string{"-fake", "-dry-run"} {
+			folder := t.TempDir()
+			writeFile(t, folder, test.name, test.text)
+			p := newProgram(t, folder, flag, test.name)
+			p.exits(t, job.Rejected)
+			p.says(t, "UTF-8, a file of rejects,", "fix the records in it first")
+			if diff := cmp.Diff([]string{test.name}, files(t, folder)); diff != "" {
+				t.Errorf("files: -want +got\n%s", diff)
+			}
+		}
+	}
+}
+
+// What Courier refuses again is not said to be merged either.
+func TestRejectsThatAreRefusedAgain(t *testing.T) {
+	t.Parallel()
+	f := newFakeCourier(t)
+	f.respond("u1", refusal(400))
+	folder := t.TempDir()
+	writeFile(t, folder, "users.rejected.csv", "id,name,line,text,reason\nu1,Ann,2,,no\n")
+	p := f.program(t, folder, "-yes", "users.rejected.csv")
+	p.exits(t, job.Rejected)
+	p.says(t, "Nothing of users.rejected.csv could be merged", "fix the reason")
 }
 
 // interrupt runs the importer and sends it a signal at the n-th request.

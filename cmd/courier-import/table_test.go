@@ -89,7 +89,7 @@ func TestFilesOfPeople(t *testing.T) {
 			exit: job.Failed,
 			says: []string{"the first line is data, not column names",
 				"replace column_3 by names that Courier knows",
-				"add this line above it: id,email,column_3"},
+				"Add this line above it: id,email,column_3"},
 			hint: true,
 			profiles: profiles{
 				"uid-1": `{"email":"ann@example.com"}`, "uid-2": `{"email":"bo@example.com"}`,
@@ -99,7 +99,7 @@ func TestFilesOfPeople(t *testing.T) {
 			name: "no line of names, and an ID of it", flags: []string{"-id", "uid-1"},
 			text: "uid-1,ann@example.com\nuid-2,bo@example.com\n",
 			exit: job.Failed, hint: true,
-			says: []string{"the first line is data", "add this line above it: id,email"},
+			says: []string{"the first line is data", "Add this line above it: id,email"},
 			profiles: profiles{
 				"uid-1": `{"email":"ann@example.com"}`, "uid-2": `{"email":"bo@example.com"}`,
 			},
@@ -108,7 +108,7 @@ func TestFilesOfPeople(t *testing.T) {
 			name: "no line of names, and a name", flags: []string{"-id", "uid"},
 			text: "uid-1,ann@example.com\nuid-2,bo@example.com\n",
 			exit: job.Failed, hint: true,
-			says: []string{"the first line is data", "add this line above it: id,email"},
+			says: []string{"the first line is data", "Add this line above it: id,email"},
 			profiles: profiles{
 				"uid-1": `{"email":"ann@example.com"}`, "uid-2": `{"email":"bo@example.com"}`,
 			},
@@ -116,7 +116,7 @@ func TestFilesOfPeople(t *testing.T) {
 		{
 			name: "no line of names, nor an ID", text: "Ann;ann@example.com\nBo;bo@example.com\n",
 			exit: job.Failed, hint: true,
-			says: []string{"add this line above it: column_1;email with -id email"},
+			says: []string{"Add this line above it: column_1;email with -id email"},
 			profiles: profiles{
 				"ann@example.com": `{"email":"ann@example.com"}`,
 				"bo@example.com":  `{"email":"bo@example.com"}`,
