@@ -13,6 +13,9 @@ type command struct {
 	inputAt int // index of the input
 }
 
+// input is what was typed as the input.
+func (c *command) input() string { return c.args[c.inputAt] }
+
 // with returns the command with more flags, which replace those of the same name
 // if that cannot be repeated.
 func (c *command) with(flags ...string) string {
@@ -34,7 +37,7 @@ func (c *command) without(input string, names ...string) string {
 // below returns the command for the input with a line of names above it, or "" if a
 // shell cannot put it there. Flags that use other names are left out.
 func (c *command) below(line string, flags []string, input *csvReader) string {
-	file := c.args[c.inputAt]
+	file := c.input()
 	isPlain := input.text.encoding == "UTF-8" && !input.text.marked && !input.sep
 	isPacked := strings.HasSuffix(file, ".gz") || strings.HasSuffix(file, ".zst")
 	if !isPlain || isPacked || input.skip > 0 || file == "-" {

@@ -18,30 +18,70 @@ import (
 	"github.com/courier-profiles/courier-go/cmd/internal/job"
 )
 
-// kinds are the binary files that people have, and the command that makes text of
-// them. %[1]s is the file, %[2]s its name without the last extension.
-var kinds = []struct{ mime, name, command string }{
-	{"application/x-xz", "an xz file", "xz -dc %[1]s > %[2]s"},
-	{"application/x-bzip2", "a bzip2 file", "bzip2 -dc %[1]s > %[2]s"},
-	{"application/x-tar", "a tar archive", "tar -xf %[1]s"},
-	{"application/x-7z-compressed", "a 7-Zip archive", "7z x %[1]s"},
-	{"application/x-rar-compressed", "a RAR archive", "unrar x %[1]s"},
+// kinds are the binary files that people have, and what to type to import one.
+var kinds = []struct {
+	mime, name string
+	way        func(path string, cmd *command) string
+}{
+	{"application/x-xz", "an xz file", unpack("xz", ".xz")},
+	{"application/x-bzip2", "a bzip2 file", unpack("bzip2", ".bz2")},
+	{"application/x-tar", "a tar archive", extract("tar -xkf")},
+	{"application/x-7z-compressed", "a 7-Zip archive", extract("7z x -aos")},
+	{"application/x-rar-compressed", "a RAR archive", extract("unrar x -o-")},
 	{"application/vnd.apache.parquet", "a Parquet file",
-		`duckdb -csv -c "FROM read_parquet('%[1]s')" > %[2]s.csv`},
+		pipe(`duckdb -csv -c "FROM read_parquet('%s')"`)},
 	{"application/vnd.sqlite3", "an SQLite database",
-		"sqlite3 -header -csv %[1]s 'SELECT * FROM users' > %[2]s.csv"},
+		pipe("sqlite3 -header -csv %s 'SELECT * FROM users'")},
 	{"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "an Excel workbook",
-		"soffice --convert-to csv %[1]s"},
-	{"application/vnd.ms-excel", "an Excel workbook", "soffice --convert-to csv %[1]s"},
-	{"application/x-ole-storage", "an Excel workbook", "soffice --convert-to csv %[1]s"},
-	{"application/vnd.oasis.opendocument.spreadsheet", "a workbook",
-		"soffice --convert-to csv %[1]s"},
-	{"application/zip", "a zip archive", "unzip %[1]s"},
+		convert},
+	{"application/vnd.ms-excel", "an Excel workbook", convert},
+	{"application/x-ole-storage", "an Excel workbook", convert},
+	{"application/vnd.oasis.opendocument.spreadsheet", "a workbook", convert},
+	{"application/zip", "a zip archive", extract("unzip -n")},
+}
+
+// unpack imports what program makes of a compressed file. It overwrites no file, and
+// needs the suffix to name a new one.
+func unpack(program, suffix string) func(path string, cmd *command) string {
+	return func(path string, cmd *command) string {
+		text, hasSuffix := strings.CutSuffix(path, suffix)
+		if !hasSuffix {
+			return pipe(program+" -dc %s")(path, cmd)
+		}
+		return "import that:\n\t" + program + " -dk " + job.ShellPath(path) + " && " +
+			cmd.without(text)
+	}
+}
+
+// pipe imports what a command prints.
+func pipe(format string) func(path string, cmd *command) string {
+	return func(path string, cmd *command) string {
+		return "import that:\n\t" + fmt.Sprintf(format, job.ShellPath(path)) + " | " +
+			cmd.without("-")
+	}
+}
+
+// extract writes the files of an archive, and overwrites none. Nobody knows their
+// names.
+func extract(program string) func(path string, cmd *command) string {
+	return func(path string, _ *command) string {
+		return "import the file in it:\n\t" + program + " " + job.ShellPath(path)
+	}
+}
+
+// convert imports what an office program makes of a workbook, in a new folder
+// because it would overwrite a file.
+func convert(path string, cmd *command) string {
+	stem := strings.TrimSuffix(path, filepath.Ext(path))
+	folder := job.ShellPath(stem + "-csv")
+	return "import that:\n\tmkdir " + folder + " && soffice --convert-to csv --outdir " +
+		folder + " " + job.ShellPath(path) + " && " +
+		cmd.without(filepath.Join(stem+"-csv", filepath.Base(stem)+".csv"))
 }
 
 // text returns what is in r once it is decompressed, and refuses what is not text.
-// path is the input's, for the command that an error has.
-func text(r io.Reader, path string) (*bufio.Reader, error) {
+// cmd is for the one that an error has.
+func text(r io.Reader, cmd *command) (*bufio.Reader, error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	begin, _ := b.Peek(4)
 	packed := ""
@@ -67,13 +107,17 @@ func text(r io.Reader, path string) (*bufio.Reader, error) {
 	if err != nil && err != io.EOF && len(begin) == 0 {
 		return nil, err
 	}
-	return b, refuseBinary(begin, path, packed)
+	return b, refuseBinary(begin, cmd, packed)
 }
 
 // refuseBinary refuses what is no text, by its real kind.
-func refuseBinary(begin []byte, path, packed string) error {
+func refuseBinary(begin []byte, cmd *command, packed string) error {
 	if isText(begin) {
 		return nil
+	}
+	path := cmd.input()
+	if path == "-" {
+		path = "FILE"
 	}
 	mime := mimetype.Detect(begin)
 	for _, kind := range kinds {
@@ -81,20 +125,15 @@ func refuseBinary(begin []byte, path, packed string) error {
 			continue
 		}
 		if kind.mime == "application/x-tar" && packed != "" {
-			return fmt.Errorf("this is a tar archive in a %s file: unpack it, and import "+
-				"the file in it:\n\ttar -xf %s", packed, job.ShellPath(path))
+			return fmt.Errorf("this is a tar archive in a %s file: unpack it, and %s", packed,
+				kind.way(path, cmd))
 		}
 		if packed != "" {
 			return fmt.Errorf("this is %s in a %s file: unpack both, and import what is in it",
 				kind.name, packed)
 		}
-		if path == "-" {
-			path = "FILE"
-		}
-		stem := strings.TrimSuffix(path, filepath.Ext(path))
-		command := fmt.Sprintf(kind.command, job.ShellPath(path), job.ShellPath(stem))
-		return fmt.Errorf("this is %s: make text of it, and import that:\n\t%s",
-			kind.name, command)
+		return fmt.Errorf("this is %s: make text of it, and %s", kind.name,
+			kind.way(path, cmd))
 	}
 	if bytes.IndexByte(begin, 0) >= 0 && guessUTF16(begin) == nil {
 		return fmt.Errorf("this is not text (it looks like %s): import CSV or JSON", mime)

@@ -8,7 +8,7 @@ import (
 )
 
 // notNames recognizes a first line that does not name the columns.
-func (s *source) notNames(c *csvReader, sample *sample, cmd *command) error {
+func (s *source) notNames(c *csvReader, sample *sample) error {
 	cells := c.cellsOfNames()
 	if areNames(cells) {
 		return nil
@@ -17,7 +17,7 @@ func (s *source) notNames(c *csvReader, sample *sample, cmd *command) error {
 		add := []string{"-skip", fmt.Sprint(n - 1)}
 		skipped := *s.o
 		skipped.skip = n - 1
-		below := &source{in: s.in, o: &skipped}
+		below := &source{in: s.in, o: &skipped, command: s.command}
 		if next, err := below.sample(); err == nil {
 			var names []string
 			for _, name := range next.reader.names() {
@@ -28,12 +28,12 @@ func (s *source) notNames(c *csvReader, sample *sample, cmd *command) error {
 			}
 		}
 		return fmt.Errorf("line %d looks like the column names: -skip %d\n\t%s", n, n-1,
-			cmd.with(add...))
+			s.command.with(add...))
 	}
 	if !areData(cells) {
 		return nil
 	}
-	return s.noNames(c, sample, cmd)
+	return s.noNames(c, sample)
 }
 
 func (c *csvReader) cellsOfNames() []string {
@@ -73,7 +73,7 @@ func withoutDigits(text string) string {
 }
 
 // noNames is the error for a file that begins with data.
-func (s *source) noNames(c *csvReader, sample *sample, cmd *command) error {
+func (s *source) noNames(c *csvReader, sample *sample) error {
 	cells := c.cellsOfNames()
 	names, unknown := guessNames(cells, sample)
 	line := strings.Join(names, string(c.comma))
@@ -88,7 +88,7 @@ func (s *source) noNames(c *csvReader, sample *sample, cmd *command) error {
 		flags = []string{"-id", "email"}
 		way += "\nwith -id email"
 	}
-	if hint := cmd.below(line, flags, c); hint != "" {
+	if hint := s.command.below(line, flags, c); hint != "" {
 		way += "\nor type\n\t" + hint
 	}
 	return errors.New(way)

@@ -19,7 +19,6 @@ import (
 // refused where the file is not what it was.
 type input struct {
 	file  *os.File
-	path  string // as it was given; "-" for standard input
 	name  string // for people
 	size  int64
 	pos   atomic.Int64 // of the current reading
@@ -29,7 +28,7 @@ type input struct {
 // openInput opens the file at path, or standard input for "-". What can be read
 // only once is copied to a temporary file.
 func openInput(ctx context.Context, path string, stdin *os.File) (*input, error) {
-	in := &input{path: path, name: "standard input", file: stdin}
+	in := &input{name: "standard input", file: stdin}
 	if path != "-" {
 		in.name = filepath.Base(path)
 		var err error

@@ -109,28 +109,33 @@ func TestCompressedFiles(t *testing.T) {
 	}
 }
 
-// What is not text is refused by its real kind, whatever its name, with a command.
+// What is not text is refused by its real kind, whatever its name, with a command that
+// overwrites nothing.
 func TestBinaryFiles(t *testing.T) {
 	t.Parallel()
 	zeros := strings.Repeat("\x00", 600)
 	for _, test := range []importCase{
 		{name: "xz", file: "users.csv.xz", text: "\xFD7zXZ\x00" + zeros,
-			says: []string{"this is an xz file", "xz -dc users.csv.xz > users.csv"}},
-		{name: "bzip2", file: "users.csv", text: "BZh91AY&SY\x80\x01" + zeros,
-			says: []string{"this is a bzip2 file", "bzip2 -dc users.csv > users"}},
+			says: []string{"this is an xz file", "xz -dk users.csv.xz && ", " -yes users.csv"}},
+		{name: "xz under another name", file: "users.csv", text: "\xFD7zXZ\x00" + zeros,
+			says: []string{"xz -dc users.csv | ", " -yes -"}},
+		{name: "bzip2", file: "users.csv.bz2", text: "BZh91AY&SY\x80\x01" + zeros,
+			says: []string{"this is a bzip2 file", "bzip2 -dk users.csv.bz2 && "}},
 		{name: "tar", file: "users.tar", text: tarred(t, plainCSV),
-			says: []string{"this is a tar archive", "tar -xf users.tar"}},
+			says: []string{"this is a tar archive", "import the file in it: tar -xkf users.tar"}},
 		{name: "tar in gzip", file: "users.tgz", text: gzipped(t, tarred(t, plainCSV)),
-			says: []string{"this is a tar archive in a gzip file", "tar -xf users.tgz"}},
+			says: []string{"this is a tar archive in a gzip file", "tar -xkf users.tgz"}},
 		{name: "zip", file: "users.csv", text: zipped(t, "users.csv"),
-			says: []string{"this is a zip archive", "unzip users.csv"}},
+			says: []string{"this is a zip archive", "unzip -n users.csv"}},
 		{name: "Excel", file: "users.csv",
 			text: zipped(t, "[Content_Types].xml", "_rels/.rels", "xl/workbook.xml"),
-			says: []string{"this is an Excel workbook", "soffice --convert-to csv users.csv"}},
+			says: []string{"this is an Excel workbook", "mkdir users-csv && " +
+				"soffice --convert-to csv --outdir users-csv users.csv && ",
+				" -yes users-csv/users.csv"}},
 		{name: "Parquet", file: "users.parquet", text: "PAR1" + zeros + "PAR1",
-			says: []string{"this is a Parquet file", "read_parquet('users.parquet')"}},
+			says: []string{"this is a Parquet file", "read_parquet('users.parquet')\" | "}},
 		{name: "SQLite", file: "users.db", text: "SQLite format 3\x00" + zeros,
-			says: []string{"this is an SQLite database", "sqlite3 -header -csv users.db"}},
+			says: []string{"this is an SQLite database", "sqlite3 -header -csv users.db", " -yes -"}},
 		{name: "anything else", text: "\x01\x02" + zeros,
 			says: []string{"this is not text"}},
 	} {

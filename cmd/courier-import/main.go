@@ -64,12 +64,12 @@ func importFile(ctx, drain context.Context, o *options, stdin, stdout, stderr *o
 		return false, err
 	}
 	defer in.close()
-	s := &source{in: in, o: &o.readOptions}
+	s := &source{in: in, o: &o.readOptions, command: &o.command}
 	sample, err := s.sample()
 	if err != nil {
 		return false, err
 	}
-	idName, err := s.findID(sample, &o.command)
+	idName, err := s.findID(sample)
 	if err != nil {
 		return false, fmt.Errorf("%s: %w", in.name, err)
 	}

@@ -116,10 +116,10 @@ func (s *sample) candidates() []string {
 }
 
 // findID returns the name of the user ID, or an error with the way out.
-func (s *source) findID(sample *sample, cmd *command) (string, error) {
+func (s *source) findID(sample *sample) (string, error) {
 	names := sample.reader.names()
 	if s.o.id != "" {
-		return s.givenID(sample, cmd)
+		return s.givenID(sample)
 	}
 	var exact, inexact []string
 	for _, name := range names {
@@ -139,13 +139,13 @@ func (s *source) findID(sample *sample, cmd *command) (string, error) {
 	case 1:
 		return found[0], nil
 	case 0:
-		return "", s.noID(sample, cmd)
+		return "", s.noID(sample)
 	}
 	if found[0] == found[1] {
 		return "", fmt.Errorf("two columns are called %q: rename or remove one", found[0])
 	}
 	return "", fmt.Errorf("%q and %q are both the user ID: say which one is, such as\n\t%s",
-		found[0], found[1], cmd.with("-id", found[1]))
+		found[0], found[1], s.command.with("-id", found[1]))
 }
 
 // checkNulls refuses -null NAME=value, which no cell would be equal to.
@@ -165,17 +165,17 @@ func (o *readOptions) checkNulls(names []name) error {
 }
 
 // givenID returns the name that -id gives.
-func (s *source) givenID(sample *sample, cmd *command) (string, error) {
+func (s *source) givenID(sample *sample) (string, error) {
 	names := sample.reader.names()
 	c, isCSV := sample.reader.(*csvReader)
 	i := findName(names, s.o.id)
 	switch {
 	case i < 0 && isCSV:
-		if err := s.notNames(c, sample, cmd); err != nil {
+		if err := s.notNames(c, sample); err != nil {
 			return "", err
 		}
 	case i >= 0 && isCSV && c.beginsWithData(&sample.columns[i], names[i].text):
-		return "", s.noNames(c, sample, cmd)
+		return "", s.noNames(c, sample)
 	}
 	if i < 0 {
 		return "", noColumn(fmt.Sprintf("%.60q, as -id says", s.o.id), names)
@@ -203,9 +203,9 @@ func findName(names []name, text string) int {
 }
 
 // noID says why there is no user ID, and what to type.
-func (s *source) noID(sample *sample, cmd *command) error {
+func (s *source) noID(sample *sample) error {
 	if c, isCSV := sample.reader.(*csvReader); isCSV {
-		if err := s.notNames(c, sample, cmd); err != nil {
+		if err := s.notNames(c, sample); err != nil {
 			return err
 		}
 	}
@@ -218,7 +218,7 @@ func (s *source) noID(sample *sample, cmd *command) error {
 		err = fmt.Errorf("%w.\nThe values are all different in %s", err, quoted(candidates))
 	}
 	return fmt.Errorf("%w.\nSay which one holds the user IDs, such as\n\t%s", err,
-		cmd.with(s.idFlags(sample, candidates[0])...))
+		s.command.with(s.idFlags(sample, candidates[0])...))
 }
 
 // idFlags are the flags that make a column the user ID, and that send the contacts.

@@ -7,9 +7,10 @@ import (
 
 // source is an input whose records can be read more than once.
 type source struct {
-	in     *input
-	o      *readOptions
-	layout layout // of CSV
+	in      *input
+	o       *readOptions
+	command *command
+	layout  layout // of CSV
 }
 
 // open begins a reading.
@@ -42,7 +43,7 @@ func (s *source) read() (reader, error) {
 
 // scan returns the text, without the lines to skip.
 func (s *source) scan() (*scanner, decoded, error) {
-	unpacked, err := text(s.in.open(), s.in.path)
+	unpacked, err := text(s.in.open(), s.command)
 	if err != nil {
 		return nil, decoded{}, err
 	}
