@@ -45,9 +45,10 @@ func (s *columnSurvey) addNull(text string) {
 }
 
 type problemCount struct {
-	kind  string
-	n     int64
-	lines []int // of the first ones
+	kind   string
+	advice string
+	n      int64
+	lines  []int // of the first ones
 }
 
 // suspect counts values that Courier accepts, but that are probably wrong.
@@ -178,7 +179,7 @@ func (s *survey) add(p *plan, r *record, userID string, problem *problem) {
 		s.addValue(p, p.columns[v.column], v, r.line, problem == nil)
 	}
 	if problem != nil {
-		s.addProblem(problem.kind, r.line)
+		s.addProblem(problem, r.line)
 		return
 	}
 	s.good++
@@ -196,12 +197,12 @@ func (s *survey) add(p *plan, r *record, userID string, problem *problem) {
 	}
 }
 
-func (s *survey) addProblem(kind string, line int) {
+func (s *survey) addProblem(p *problem, line int) {
 	const most = 5
-	c := s.byKind[kind]
+	c := s.byKind[p.kind]
 	if c == nil {
-		c = &problemCount{kind: kind}
-		s.byKind[kind] = c
+		c = &problemCount{kind: p.kind, advice: p.advice}
+		s.byKind[p.kind] = c
 		s.problems = append(s.problems, c)
 	}
 	if c.n++; c.n <= most {

@@ -36,8 +36,7 @@ func checkID(id string) *problem {
 	case id == ".", id == "..":
 		return wrong("the user IDs . and .. cannot be sent: in a URL they mean another resource")
 	case isFormula(id):
-		return wrongly("the user ID is a spreadsheet's text formula",
-			"the user ID is %s, a spreadsheet's text formula: write %s", id, inFormula(id))
+		return formula("the user ID", id)
 	case plain && !strings.ContainsAny(id, "Ee"):
 		return nil
 	case shortened.MatchString(id):
@@ -68,4 +67,11 @@ func isFormula(text string) bool {
 	return len(text) > 3 && strings.HasPrefix(text, `="`) && strings.HasSuffix(text, `"`)
 }
 
-func inFormula(text string) string { return strings.TrimSuffix(text[2:], `"`) }
+// formula returns the problem of a value that is one.
+func formula(name, text string) *problem {
+	inner := strings.TrimSuffix(text[2:], `"`)
+	p := wrongly(name+" is a spreadsheet's text formula",
+		"%s is %s, a spreadsheet's text formula: write %s", name, text, inner)
+	p.advice = "write " + example(inner, nil) + " in place of " + example(text, nil)
+	return p
+}

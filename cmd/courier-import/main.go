@@ -86,6 +86,10 @@ func importFile(ctx, drain context.Context, o *options, stdin, stdout, stderr *o
 			return false, err
 		}
 	}
+	pr := newPrinter(stdout, &o.command)
+	if other := sample.otherID(idName); other != "" {
+		pr.otherID = s.idFlags(sample, other)
+	}
 	p := newPlan(sample.reader, idName, &o.readOptions)
 	found, err := check(drain, s, p, stderr)
 	if err != nil {
@@ -94,7 +98,7 @@ func importFile(ctx, drain context.Context, o *options, stdin, stdout, stderr *o
 	if found.records == 0 {
 		return false, fmt.Errorf("%s: %w", in.name, errNoRecords)
 	}
-	newPrinter(stdout).plan(in, p, found, &o.command)
+	pr.plan(in, p, found)
 	switch {
 	case found.good == 0 && hasReasons(p.reader):
 		fmt.Fprintf(stderr, "\nNothing of %s can be merged: fix the records in it first, for "+

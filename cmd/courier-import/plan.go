@@ -278,8 +278,7 @@ func (p *plan) convert(c *column, v *value) (_ any, isSet bool, _ *problem) {
 	case isText && p.isEmpty(v.text), !isText && string(v.json) == "null":
 		return nil, p.emptyNull, nil
 	case isText && isFormula(v.text) && (path == "email" || path == "phone_number"):
-		return nil, false, wrongly(path+" is a spreadsheet's text formula",
-			"%s is %s, a spreadsheet's text formula: write %s", path, v.text, inFormula(v.text))
+		return nil, false, formula(path, v.text)
 	case c.asJSON:
 		return parseCell(c, v.text)
 	case c.kind == kindBool && isText:

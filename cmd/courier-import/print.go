@@ -14,17 +14,19 @@ import (
 
 // printer prints a plan.
 type printer struct {
-	w     io.Writer
-	width int
+	w       io.Writer
+	width   int
+	command *command
+	otherID []string // flags that use another column as the user ID
 }
 
-func newPrinter(w io.Writer) *printer {
+func newPrinter(w io.Writer, cmd *command) *printer {
 	const widest = 120 // beyond that a table is hard to read
-	return &printer{w, min(job.Width(w), widest)}
+	return &printer{w: w, width: min(job.Width(w), widest), command: cmd}
 }
 
 // plan prints where each column goes, and what the check has found.
-func (pr *printer) plan(in *input, p *plan, s *survey, cmd *command) {
+func (pr *printer) plan(in *input, p *plan, s *survey) {
 	kind := form(p.reader)
 	if hasReasons(p.reader) {
 		kind += ", a file of rejects"
@@ -32,7 +34,7 @@ func (pr *printer) plan(in *input, p *plan, s *survey, cmd *command) {
 	pr.line("%s: %s, %s", in.name, kind, job.Plural(s.records, "record", "records"))
 	pr.line("")
 	pr.columns(p, s)
-	pr.notSent(p, s, cmd)
+	pr.notSent(p, s)
 	pr.rejected(s)
 	pr.suspicious(p, s)
 }
@@ -159,7 +161,7 @@ func isSensitive(name string) bool {
 	})
 }
 
-func (pr *printer) notSent(p *plan, s *survey, cmd *command) {
+func (pr *printer) notSent(p *plan, s *survey) {
 	isFirst, canRest := true, false
 	taken := map[string]bool{}
 	for target := range p.targets {
@@ -198,7 +200,7 @@ func (pr *printer) notSent(p *plan, s *survey, cmd *command) {
 		}
 		pr.pair(name, why, job.Number(c.survey.filled), c.example())
 	}
-	pr.sendToo(contacts, s, cmd)
+	pr.sendToo(contacts, s)
 	if canRest {
 		pr.text("  ", "To send one of them, use -column NAME=member. -rest=custom sends all "+
 			"into custom, and -rest sends them under their own names.")
@@ -206,7 +208,7 @@ func (pr *printer) notSent(p *plan, s *survey, cmd *command) {
 }
 
 // sendToo prints the command that sends the contacts too.
-func (pr *printer) sendToo(contacts []contact, s *survey, cmd *command) {
+func (pr *printer) sendToo(contacts []contact, s *survey) {
 	if len(contacts) == 0 {
 		return
 	}
@@ -219,7 +221,7 @@ func (pr *printer) sendToo(contacts []contact, s *survey, cmd *command) {
 		flags = append(flags, "-encoding", "windows-1252")
 	}
 	pr.text("  ", fmt.Sprintf("To send %s too, type", strings.Join(members, " and ")))
-	pr.line("\t%s", cmd.with(flags...))
+	pr.line("\t%s", pr.command.with(flags...))
 }
 
 // pair prints a name and why its values are not sent, or an example of them.
@@ -249,7 +251,11 @@ func (pr *printer) rejected(s *survey) {
 			pr.text("  ", fmt.Sprintf("and %d other reasons", len(s.problems)-most))
 			break
 		}
-		pr.text(fmt.Sprintf("%9s  ", job.Number(c.n)), c.kind+": "+linesText(c))
+		text := c.kind + ": " + linesText(c)
+		if c.advice != "" {
+			text += "; " + c.advice
+		}
+		pr.text(fmt.Sprintf("%9s  ", job.Number(c.n)), text)
 	}
 }
 
@@ -289,6 +295,10 @@ func (pr *printer) suspicious(p *plan, s *survey) {
 			text += fmt.Sprintf(", and %s more than one record too",
 				job.Plural(s.repeated-1, "other user has", "other users have"))
 		}
+		text += ": if they are different people, use another -id"
+		if pr.otherID != nil {
+			text += ", such as\n\t" + pr.command.with(pr.otherID...)
+		}
 		found = append(found, text)
 	}
 	add(s.ids.n, "user ID ends in .0", "user IDs end in .0")
@@ -321,6 +331,10 @@ func (pr *printer) suspicious(p *plan, s *survey) {
 	pr.line("")
 	pr.line("Looks wrong, and will be sent all the same:")
 	for _, text := range found {
+		text, command, _ := strings.Cut(text, "\n")
 		pr.text("  - ", text)
+		if command != "" {
+			pr.line("%s", command)
+		}
 	}
 }

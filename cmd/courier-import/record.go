@@ -57,6 +57,7 @@ type reader interface {
 type problem struct {
 	kind   string // for the plan, which counts problems by kind
 	detail string // for the file of rejects; or else the kind
+	advice string // for the plan, from the first record of that kind
 }
 
 func (p *problem) String() string {

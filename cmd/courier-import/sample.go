@@ -115,6 +115,16 @@ func (s *sample) candidates() []string {
 	return names
 }
 
+// otherID returns the name of another column that can be the user ID, or "".
+func (s *sample) otherID(name string) string {
+	for _, other := range s.candidates() {
+		if other != name {
+			return other
+		}
+	}
+	return ""
+}
+
 // findID returns the name of the user ID, or an error with the way out.
 func (s *source) findID(sample *sample) (string, error) {
 	names := sample.reader.names()

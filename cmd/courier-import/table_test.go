@@ -175,8 +175,9 @@ func TestFilesOfPeople(t *testing.T) {
 		{
 			name: "a text formula", text: "id,email\n=\"007\",a@example.com\n8,=\"b@example.com\"\n",
 			exit: job.Rejected,
-			says: []string{"the user ID is a spreadsheet's text formula: line 2",
-				"email is a spreadsheet's text formula: line 3"},
+			says: []string{
+				`the user ID is a spreadsheet's text formula: line 2; write 007 in place of ="007"`,
+				`email is a spreadsheet's text formula: line 3; write b@example.com in place of`},
 		},
 		{
 			name: "a column is left out", text: "id,Notes,email\n1,x,ann@example.com\n",
@@ -255,9 +256,13 @@ func TestFilesOfPeople(t *testing.T) {
 			name: "guests share an ID (WooCommerce)",
 			text: "customer_id,user_id,email\n11,5,a@example.com\n12,0,b@example.com\n" +
 				"13,0,c@example.com\n",
-			says: []string{"2 records share the ID 0"},
+			says: []string{"2 records share the ID 0: if they are different people, use " +
+				"another -id, such as"},
+			hint: true,
 			profiles: profiles{
 				"5": `{"email":"a@example.com"}`, "0": `{"email":"c@example.com"}`,
+				"11": `{"email":"a@example.com"}`, "12": `{"email":"b@example.com"}`,
+				"13": `{"email":"c@example.com"}`,
 			},
 		},
 		{
