@@ -5,6 +5,7 @@ package main
 import (
 	"bufio"
 	"io"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -184,6 +185,15 @@ func TestHelp(t *testing.T) {
 	p := newProgram(t, t.TempDir(), "-help")
 	p.exits(t, job.Done)
 	p.says(t, "-dry-run", "-rest=custom", "Exit codes")
+	_, names, _ := strings.Cut(p.output(), "in any spelling, such as ")
+	names, _, _ = strings.Cut(names, ";")
+	for _, name := range strings.Fields(strings.NewReplacer(",", " ", ".*", "").Replace(names)) {
+		_, isKnown := known().byPath[name]
+		isProse := slices.Contains([]string{"and", "of", "its", "template"}, name)
+		if !isKnown && !isProse {
+			t.Errorf("it says that Courier knows %q", name)
+		}
+	}
 	if p.err.Len() > 0 {
 		t.Errorf("it prints errors:\n%s", &p.err)
 	}

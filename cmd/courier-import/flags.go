@@ -30,21 +30,27 @@ const usage = `Merges a file of users into Courier. It shows a plan, asks, and t
 
 The file is CSV, the first line of which names the columns, or JSON objects: one a
 line, over several lines, in a list, or in a list in an object. It may be
-compressed with gzip or zstd.
+compressed with gzip or zstd. What other programs unpack can be piped in:
+xz -dc users.csv.xz | courier-import -
 
 The plan shows where the values of each column go. These are sent:
   - the user ID: the column id or user_id, or the one that -id names;
-  - names that Courier knows, such as email, "Phone Number" or address.country,
-    those of its template (first_name, last_name, courier.channel), and custom.*;
+  - names that Courier knows, in any spelling, such as email, phone_number, name,
+    given_name, family_name, nickname, birthdate, gender, locale, zoneinfo, picture,
+    email_verified, address.country, expo.token, firebaseToken, slack.email, custom.*,
+    and first_name, last_name and courier.channel of its template;
   - what -column maps: -column 'E-mail 1=email'.
-Nothing else is, unless -rest says so. Empty values change nothing.
+Nothing else is, unless -rest says so. A column that -id names is only the ID if
+Courier does not know its name. Empty values change nothing.
 
 COURIER_API_KEY holds the API key, COURIER_BASE_URL another URL than the default.
 Rejected records go to users.rejected.csv: fix them and import that file. If the
-import is stopped in any way, the same command resumes it.
+import is stopped in any way, the same command resumes it. If flags were wrong, import
+the original file again with the right ones and -fresh, not the file of rejects.
 
-Exit codes: 0 all merged, 1 some rejected, 2 could not start or continue,
-130 interrupted. (go run turns all but 0 into 1.)
+Exit codes: 0 all records were merged, 1 some were rejected, 2 could not start or
+continue, 130 interrupted. (go run turns all but 0 into 1.) 0 does not say that all
+columns were sent: read "Will not be sent" in the plan.
 
 Flags:
 `
@@ -56,7 +62,8 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	flags.SetOutput(io.Discard)
 	flags.BoolVar(&o.dryRun, "dry-run", false, "stop after the plan and send nothing")
 	flags.BoolVar(&o.yes, "yes", false, "send without asking")
-	flags.BoolVar(&o.fake, "fake", false, "send to an in-memory fake of Courier, without asking")
+	flags.BoolVar(&o.fake, "fake", false, "send to an in-memory fake of Courier, without "+
+		"asking; the names of files have .fake in them")
 	flags.StringVar(&o.id, "id", "", "`name` of the column with the user IDs")
 	flags.Func("column", "`name=member`: send a column as that member of the profile, "+
 		"such as 'E-mail 1=email'; 'name=' leaves it out (repeatable)", func(text string) error {
@@ -68,7 +75,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 		"their own names; -rest=custom sends them into custom")
 	flags.IntVar(&o.skip, "skip", 0, "`number` of lines before the column names")
 	flags.StringVar(&o.list, "list", "", "`name` of the list of users in a JSON object")
-	flags.Func("null", "`text` of values that count as empty, such as NULL (repeatable)",
+	flags.Func("null", "`text` that counts as empty in every column, such as NULL (repeatable)",
 		func(text string) error {
 			o.nulls = append(o.nulls, strings.TrimSpace(text))
 			return nil
