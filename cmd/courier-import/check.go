@@ -37,6 +37,18 @@ type columnSurvey struct {
 	looks   looks            // of a column that is not sent
 }
 
+// look looks at a value of a column that is not sent. The first ones tell enough.
+func (s *columnSurvey) look(text string) {
+	const enough = 10_000
+	switch {
+	case s.looks.values == enough:
+	case isNull(text):
+		s.addNull(text)
+	default:
+		s.looks.add(text)
+	}
+}
+
 func (s *columnSurvey) addNull(text string) {
 	if s.nulls == nil {
 		s.nulls = map[string]int64{}
@@ -229,15 +241,14 @@ func (s *survey) addValue(p *plan, c *column, v *value, line int, isSent bool) {
 	if c.survey.example == "" || isSent && !c.survey.isSent { // preferably of what is sent
 		c.survey.example, c.survey.isSent = example(text, v.json), isSent
 	}
-	if !isSent && c.target != nil {
+	switch {
+	case c.target == nil:
+		c.survey.look(text)
 		return
-	}
-	if isNull(text) {
+	case !isSent:
+		return
+	case isNull(text):
 		c.survey.addNull(text)
-		return
-	}
-	if c.target == nil {
-		c.survey.looks.add(text)
 		return
 	}
 	switch strings.Join(c.target, ".") {

@@ -69,11 +69,10 @@ func (s *sample) add(r *record, o *readOptions) {
 			continue
 		}
 		c.filled++
+		c.look(text)
 		if isNull(text) {
-			c.addNull(text)
 			continue
 		}
-		c.looks.add(text)
 		c.bad = c.bad || checkID(text) != nil
 		c.values[text] = true
 		if strings.Contains(text, " ") {
