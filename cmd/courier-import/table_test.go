@@ -114,6 +114,20 @@ func TestFilesOfPeople(t *testing.T) {
 			},
 		},
 		{
+			name: "no line of names, and no address", flags: []string{"-id", "u-17"},
+			text: "u-17,Ann,+15555550101\nu-18,Bo,+15555550102\n",
+			exit: job.Failed, hint: true,
+			says: []string{"the first line is data", "Add this line above it: id,column_2,phone_number"},
+			profiles: profiles{
+				"u-17": `{"phone_number":"+15555550101"}`, "u-18": `{"phone_number":"+15555550102"}`,
+			},
+		},
+		{
+			name: "no line of names, below a byte order mark", exit: job.Failed,
+			text: byteOrderMark + "uid-1,ann@example.com\nuid-2,bo@example.com\n",
+			says: []string{"Add this line above it: id,email"},
+		},
+		{
 			name: "no line of names, nor an ID", text: "Ann;ann@example.com\nBo;bo@example.com\n",
 			exit: job.Failed, hint: true,
 			says: []string{"Add this line above it: column_1;email with -id email"},
