@@ -175,7 +175,7 @@ func TestReachesNobody(t *testing.T) {
 		folder := t.TempDir()
 		writeFile(t, folder, "users.csv", text)
 		p := newProgram(t, folder, "-dry-run", "users.csv")
-		if code := p.exit(t); code == job.Failed {
+		if code := p.exitCode(t); code == job.Failed {
 			t.Fatal(p.output())
 		}
 		if got := strings.Contains(p.output(), "nobody will be reachable"); got != want {

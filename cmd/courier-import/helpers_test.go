@@ -216,7 +216,7 @@ func suggestion(t *testing.T, text string, flags ...string) string {
 	folder := t.TempDir()
 	writeFile(t, folder, "users.csv", text)
 	p := newProgram(t, folder, append(flags, "-dry-run", "users.csv")...)
-	p.exit(t)
+	p.exitCode(t)
 	if !strings.Contains(p.output(), "\n\t") {
 		return ""
 	}

@@ -144,6 +144,12 @@ func (r *jsonReader) flatten(rec *record, pairs []pair, above []string) *problem
 				continue
 			}
 		}
+		if named, ok := readAttributes(p.value); ok {
+			if problem := r.flatten(rec, named, path); problem != nil {
+				return problem
+			}
+			continue
+		}
 		v := value{column: r.column(path, false), json: p.value}
 		if slices.ContainsFunc(rec.values, func(other value) bool {
 			return other.column == v.column
@@ -291,6 +297,30 @@ func readPairs(text string) ([]pair, error) {
 		return nil, errors.New("there is more after its closing }")
 	}
 	return pairs, nil
+}
+
+// readAttributes reads a list such as [{"Name": "email", "Value": "ann@example.com"}],
+// which is how Cognito writes the attributes of a user.
+func readAttributes(list json.RawMessage) (pairs []pair, ok bool) {
+	if list[0] != '[' {
+		return nil, false
+	}
+	var attributes []struct {
+		Name  *string
+		Value json.RawMessage
+	}
+	decoder := json.NewDecoder(bytes.NewReader(list))
+	decoder.DisallowUnknownFields()
+	if decoder.Decode(&attributes) != nil {
+		return nil, false
+	}
+	for _, a := range attributes {
+		if a.Name == nil || a.Value == nil {
+			return nil, false
+		}
+		pairs = append(pairs, pair{*a.Name, a.Value})
+	}
+	return pairs, len(pairs) > 0
 }
 
 func syntaxError(err error) error {

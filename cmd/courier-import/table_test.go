@@ -201,9 +201,17 @@ func TestFilesOfPeople(t *testing.T) {
 		},
 		{
 			name: "a list in an object (Cognito)", file: "users.json",
-			text: `{"Users":[{"Username":"u1","Attributes":[{"Name":"a","Value":"b"}]}]}`,
-			exit: job.Failed, hint: true,
-			profiles: profiles{"u1": "{}"},
+			text: `{"Users":[{"Username":"u1","Attributes":[` +
+				`{"Name":"email","Value":"ann@example.com"},{"Name":"custom:plan","Value":"pro"}]}]}`,
+			exit: job.Failed, says: []string{"-column Attributes.email=email"}, hint: true,
+			profiles: profiles{"u1": `{"email":"ann@example.com"}`},
+		},
+		{
+			name: "other lists of objects", file: "users.json",
+			text:  `{"id":"u1","name":"Ann","tags":[{"Name":"a"}],"more":[{"Name":"a","Value":1,"x":2}]}`,
+			flags: []string{"-rest"},
+			profiles: profiles{"u1": `{"name":"Ann","more":[{"Name":"a","Value":1,"x":2}],` +
+				`"tags":[{"Name":"a"}]}`},
 		},
 		{
 			name: "a list over many lines (Firebase, Keycloak)", file: "users.json",
