@@ -176,7 +176,8 @@ func TestEncodings(t *testing.T) {
 		{name: "an unknown one", text: text, flags: []string{"-encoding", "cp9999"},
 			exit: job.Failed, says: []string{`-encoding "cp9999" is unknown`}},
 		{name: "not UTF-8", text: encoded(t, text, charmap.Windows1252), exit: job.Rejected,
-			says: []string{"the record is not UTF-8", "-encoding windows-1252"}},
+			says: []string{"the record is not UTF-8", "Import the whole file again"},
+			hint: true, profiles: angel},
 	} {
 		t.Run(test.name, test.run)
 	}

@@ -139,13 +139,19 @@ func (r *importRun) sendChecked(ctx, drain context.Context, found *survey, stdin
 	case err != nil:
 		return false, r.advise(err)
 	case rejected:
-		r.adviseRejects()
+		r.adviseRejects(found)
 	}
 	return rejected, nil
 }
 
 // adviseRejects says what to do with the file of rejects.
-func (r *importRun) adviseRejects() {
+func (r *importRun) adviseRejects(found *survey) {
+	if found.byKind[notUTF8.kind] != nil {
+		fmt.Fprintf(r.stderr, "Some records are not UTF-8. Import the whole file again with its "+
+			"encoding, for instance:\n\t%s\n",
+			r.command.with("-encoding", "windows-1252", "-fresh"))
+		return
+	}
 	merged, _ := r.window.counts()
 	if merged == 0 && hasReasons(r.plan.reader) {
 		fmt.Fprintf(r.stderr, "Nothing of %s could be merged: before you import it again, fix "+
