@@ -13,7 +13,7 @@ import (
 // What a journal keeps. The page says so.
 const (
 	maxRequests = 500
-	maxBytes    = 64 << 20 // of bodies and profiles
+	maxBytes    = 64 << 20 // of headers, bodies and profiles
 )
 
 // retryWindow is how long after a failure the same request counts as its retry.
@@ -23,33 +23,42 @@ const retryWindow = time.Minute
 type journal struct {
 	mu       sync.Mutex
 	calls    []call // in the order of their latest requests
-	total    int    // requests since the start, kept or not
+	number   int    // of the latest request, kept or not
+	total    int    // requests since the last clear, kept or not
 	kept     int
 	bytes    int
 	watchers map[chan struct{}]bool
 }
 
-// call is a request and its retries, oldest first. Its attempts are never changed in
-// place, so that a copy of the call stays as it is.
-type call []entry
+// call is a request and its retries, oldest first. Neither the slice nor its entries
+// are changed later, so that a copy of the call stays as it is.
+type call []*entry
 
-// entry is a request with its number, from 1.
+// entry is a request with its number, from 1, and which attempt of its call it is, also
+// from 1.
 type entry struct {
-	Number int
+	Number, Attempt int
+	key             string // Idempotency-Key
 	couriertest.Exchange
 }
 
-func (c call) latest() entry { return c[len(c)-1] }
+func (c call) latest() *entry { return c[len(c)-1] }
 
 // add records a request.
 func (j *journal) add(exchange couriertest.Exchange) {
+	exchange.Request.JSON = nil // takes many times the memory of Body, which has it all
 	j.mu.Lock()
 	defer j.mu.Unlock()
+	j.number++
 	j.total++
-	added := entry{j.total, exchange}
+	added := &entry{
+		Number: j.number, Attempt: 1,
+		key: exchange.Request.Header.Get("Idempotency-Key"), Exchange: exchange,
+	}
 	attempts := call{added}
 	for i, earlier := range slices.Backward(j.calls) {
-		if belongs(exchange, earlier.latest().Exchange) {
+		if latest := earlier.latest(); belongs(added, latest) {
+			added.Attempt = latest.Attempt + 1
 			attempts = append(slices.Clone(earlier), added)
 			j.calls = slices.Delete(j.calls, i, i+1)
 			break
@@ -70,37 +79,47 @@ func (j *journal) removeOldest() {
 	j.kept--
 	j.bytes -= oldest[0].size()
 	if len(oldest) > 1 {
-		j.calls[0] = oldest[1:]
+		j.calls[0] = slices.Clone(oldest[1:]) // a slice of it would keep oldest[0] in memory
 		return
 	}
 	j.calls[0] = nil // the array behind the slice still refers to it
 	j.calls = j.calls[1:]
 }
 
-func (e entry) size() int {
-	return len(e.Request.Body) + len(e.ResponseBody) + len(e.Before) + len(e.After)
+// size returns about how much memory a request takes.
+func (e *entry) size() int {
+	return len(e.Request.Path) + len(e.Request.UserID) + valuesSize(e.Request.Query) +
+		valuesSize(e.Request.Header) + len(e.Request.Body) +
+		valuesSize(e.ResponseHeader) + len(e.ResponseBody) + len(e.Before) + len(e.After)
+}
+
+// valuesSize returns about how much memory a header or query takes.
+func valuesSize(values map[string][]string) int {
+	const stringSize = 16
+	size := 0
+	for name, list := range values {
+		size += stringSize + len(name)
+		for _, value := range list {
+			size += stringSize + len(value)
+		}
+	}
+	return size
 }
 
 // belongs reports whether a request is part of the same call as an earlier one: it has
 // the same idempotency key, or it repeats a request that a client would retry.
-func belongs(r, earlier couriertest.Exchange) bool {
-	now, then := r.Request, earlier.Request
-	if now.Method != then.Method || now.Path != then.Path {
+func belongs(e, earlier *entry) bool {
+	now, then := &e.Request, &earlier.Request
+	if now.Path != then.Path || now.Method != then.Method || e.key != earlier.key {
 		return false
 	}
-	key := idempotencyKey(now.Header)
-	if key != idempotencyKey(then.Header) {
-		return false
-	}
-	if key != "" {
+	if e.key != "" {
 		return true
 	}
-	pause := r.Start.Sub(earlier.Start.Add(earlier.Duration))
+	pause := e.Start.Sub(earlier.Start.Add(earlier.Duration))
 	return retried(then.Status) && pause >= 0 && pause < retryWindow &&
 		now.Query.Encode() == then.Query.Encode() && bytes.Equal(now.Body, then.Body)
 }
-
-func idempotencyKey(header http.Header) string { return header.Get("Idempotency-Key") }
 
 // retried reports whether clients retry after a status. 0 is no response.
 func retried(status int) bool {
@@ -112,8 +131,8 @@ func retried(status int) bool {
 	}
 }
 
-// snapshot returns the calls, latest first, and how many requests there have been in
-// all and how many of them are kept.
+// snapshot returns the calls, latest first, and how many requests there have been since
+// the last clear and how many of them are kept.
 func (j *journal) snapshot() (calls []call, total, kept int) {
 	j.mu.Lock()
 	defer j.mu.Unlock()
@@ -126,7 +145,7 @@ func (j *journal) snapshot() (calls []call, total, kept int) {
 func (j *journal) clear() {
 	j.mu.Lock()
 	defer j.mu.Unlock()
-	j.calls, j.kept, j.bytes = nil, 0, 0
+	j.calls, j.total, j.kept, j.bytes = nil, 0, 0, 0
 	j.changed()
 }
 

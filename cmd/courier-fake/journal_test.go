@@ -3,6 +3,7 @@ package main
 import (
 	"net/http"
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -138,17 +139,53 @@ func TestJournalIsBounded(t *testing.T) {
 		t.Errorf("the first is request %d, want the latest", got)
 	}
 
-	large := exchangeAt(1000, 200)
-	large.Request.Body = make([]byte, maxBytes/2)
-	for range 3 {
-		j.add(large)
-	}
-	if _, _, kept := j.snapshot(); kept != 2 {
-		t.Errorf("%d requests of half the memory are kept, want 2", kept)
+}
+
+// Large requests are fewer, wherever they are large.
+func TestJournalIsBoundedInBytes(t *testing.T) {
+	t.Parallel()
+	const size = maxBytes / 2
+	for name, enlarge := range map[string]func(*couriertest.Exchange){
+		"path": func(e *couriertest.Exchange) { e.Request.Path = strings.Repeat("x", size) },
+		"query": func(e *couriertest.Exchange) {
+			e.Request.Query = url.Values{"q": {strings.Repeat("x", size)}}
+		},
+		"header": func(e *couriertest.Exchange) {
+			e.Request.Header.Set("Name", strings.Repeat("x", size))
+		},
+		"empty values": func(e *couriertest.Exchange) {
+			e.Request.Query = url.Values{"q": make([]string, size/16)}
+		},
+		"body":          func(e *couriertest.Exchange) { e.Request.Body = make([]byte, size) },
+		"response body": func(e *couriertest.Exchange) { e.ResponseBody = make([]byte, size) },
+		"profile":       func(e *couriertest.Exchange) { e.After = make([]byte, size) },
+	} {
+		var j journal
+		for i := range 4 {
+			large := exchangeAt(i, 200)
+			enlarge(&large)
+			j.add(large)
+		}
+		if _, total, kept := j.snapshot(); kept != 1 || total != 4 {
+			t.Errorf("%s: %d of %d requests are kept, want 1 of 4", name, kept, total)
+		}
 	}
 }
 
-// A call with many attempts loses its oldest ones.
+// What is only another form of the body is not kept: it would take many times as much.
+func TestJournalKeepsNoParsedBody(t *testing.T) {
+	t.Parallel()
+	var j journal
+	exchange := exchangeAt(0, 200)
+	exchange.Request.JSON = map[string]any{"profile": map[string]any{}}
+	j.add(exchange)
+	calls, _, _ := j.snapshot()
+	if got := calls[0].latest().Request.JSON; got != nil {
+		t.Errorf("it keeps %v", got)
+	}
+}
+
+// A call with many attempts loses its oldest ones, and the others keep their numbers.
 func TestJournalForgetsAttempts(t *testing.T) {
 	t.Parallel()
 	var j journal
@@ -159,8 +196,12 @@ func TestJournalForgetsAttempts(t *testing.T) {
 	if len(calls) != 1 || len(calls[0]) != maxRequests || kept != maxRequests {
 		t.Fatalf("%d requests in %d calls are kept, want %d in 1", kept, len(calls), maxRequests)
 	}
-	if got := calls[0][0].Number; got != 11 {
-		t.Errorf("the oldest attempt is request %d, want 11", got)
+	oldest := calls[0][0]
+	if oldest.Number != 11 {
+		t.Errorf("the oldest attempt is request %d, want 11", oldest.Number)
+	}
+	if oldest.Attempt != 11 {
+		t.Errorf("it is attempt %d, want 11", oldest.Attempt)
 	}
 }
 
@@ -181,8 +222,24 @@ func TestWatch(t *testing.T) {
 	if len(changed) != 0 {
 		t.Error("an event came after stop")
 	}
-	if calls, total, kept := j.snapshot(); len(calls) != 0 || kept != 0 || total != 1 {
-		t.Errorf("after clear there are %d calls, %d kept, %d in all; want 0, 0, 1",
-			len(calls), kept, total)
+}
+
+// After a clear, requests are counted from 0, but their numbers go on: a link to a
+// request never leads to another one.
+func TestClearJournal(t *testing.T) {
+	t.Parallel()
+	var j journal
+	j.add(exchangeAt(0, 503))
+	j.clear()
+	if calls, total, kept := j.snapshot(); len(calls) != 0 || kept != 0 || total != 0 {
+		t.Errorf("there are %d calls, %d of %d requests; want none", len(calls), kept, total)
+	}
+	j.add(exchangeAt(2, 200))
+	calls, total, kept := j.snapshot()
+	if diff := cmp.Diff([][]int{{2}}, numbers(calls)); diff != "" {
+		t.Errorf("numbers of the requests since (-want +got):\n%s", diff)
+	}
+	if total != 1 || kept != 1 {
+		t.Errorf("there are %d of %d requests, want 1 of 1", kept, total)
 	}
 }

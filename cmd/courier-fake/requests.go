@@ -21,7 +21,7 @@ type requestRow struct {
 	Status            string
 	Failed            bool
 	Duration          string
-	Attempt           int
+	Attempt           int // from 1
 	Selected          bool
 }
 
@@ -53,8 +53,8 @@ func (p *page) requests(w http.ResponseWriter, r *http.Request) {
 	selected, _ := strconv.Atoi(list.Missing)
 	for _, call := range calls {
 		var rows []requestRow
-		for i, e := range slices.Backward(call) {
-			row := newRequestRow(e, i+1)
+		for _, e := range slices.Backward(call) {
+			row := newRequestRow(e)
 			if row.Selected = e.Number == selected; row.Selected {
 				list.Selected, list.Missing = newRequestDetail(row, e), ""
 			}
@@ -74,23 +74,23 @@ func counts(shown, all int, which string) string {
 		job.Number(int64(all)))
 }
 
-func newRequestRow(e entry, attempt int) requestRow {
+func newRequestRow(e *entry) requestRow {
 	r := e.Request
 	return requestRow{
-		Number: e.Number, Time: e.Start, Attempt: attempt,
+		Number: e.Number, Time: e.Start, Attempt: e.Attempt,
 		Operation: cmp.Or(r.Operation, r.Method+" "+r.Path), UserID: r.UserID,
 		Status: statusText(r.Status), Failed: r.Status < 200 || r.Status > 299,
 		Duration: e.Duration.Round(10 * time.Microsecond).String(),
 	}
 }
 
-func newRequestDetail(row requestRow, e entry) *requestDetail {
+func newRequestDetail(row requestRow, e *entry) *requestDetail {
 	path := e.Request.Path
 	if query := e.Request.Query.Encode(); query != "" {
 		path += "?" + query
 	}
 	return &requestDetail{
-		requestRow: row, Method: e.Request.Method, Path: path,
+		requestRow: row, Method: e.Request.Method, Path: cut(path),
 		Header: headerLines(e.Request.Header), Body: pretty(e.Request.Body),
 		ResponseHeader: headerLines(e.ResponseHeader), ResponseBody: pretty(e.ResponseBody),
 		Changed:   !bytes.Equal(e.Before, e.After),

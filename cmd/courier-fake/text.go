@@ -10,8 +10,14 @@ import (
 	"unicode/utf8"
 )
 
-// maxText is how much of a body or profile the page shows.
-const maxText = 100_000 // bytes
+// How much of a text the page shows, in bytes.
+const (
+	maxText = 100_000 // of a body or profile
+	maxName = 200     // of a user ID or path in a list
+)
+
+// maxIndentation is how many bytes indentation may add to a body.
+const maxIndentation = 10 << 20
 
 // pretty returns a body for people: JSON is indented, and anything else stays as it is.
 func pretty(body []byte) string {
@@ -19,7 +25,7 @@ func pretty(body []byte) string {
 }
 
 // indented returns JSON with each member on a line of its own. Anything else, and what
-// would be mostly indentation, stays as it is.
+// indentation would make too large, stays as it is.
 func indented(value []byte, prefix string) string {
 	depth, deepest := 0, 0
 	for _, b := range value {
@@ -32,7 +38,7 @@ func indented(value []byte, prefix string) string {
 		}
 	}
 	var text bytes.Buffer
-	if deepest > 100 || json.Indent(&text, value, prefix, "  ") != nil {
+	if len(value)*deepest > maxIndentation || json.Indent(&text, value, prefix, "  ") != nil {
 		return string(value)
 	}
 	return text.String()
@@ -43,11 +49,24 @@ func cut(text string) string {
 	if len(text) <= maxText {
 		return text
 	}
-	end := maxText
-	for !utf8.RuneStart(text[end]) {
-		end--
+	shown := beginning(text, maxText)
+	return fmt.Sprintf("%s\n… the first %d of %d bytes", shown, len(shown), len(text))
+}
+
+// short shortens a user ID or path that is too long for a list.
+func short(name string) string {
+	if len(name) <= maxName {
+		return name
 	}
-	return fmt.Sprintf("%s\n… the first %d of %d bytes", text[:end], end, len(text))
+	return beginning(name, maxName) + "…"
+}
+
+// beginning returns whole characters of a longer text, at most size bytes.
+func beginning(text string, size int) string {
+	for size > 0 && !utf8.RuneStart(text[size]) {
+		size--
+	}
+	return text[:size]
 }
 
 // line is a line of a profile. A request changed the marked ones.
@@ -78,6 +97,9 @@ func (w *lineWriter) members(depth int, object, other map[string]json.RawMessage
 	indent := strings.Repeat("  ", depth)
 	names := slices.Sorted(maps.Keys(object))
 	for i, name := range names {
+		if w.size > maxText {
+			return
+		}
 		comma := ","
 		if i == len(names)-1 {
 			comma = ""

@@ -32,6 +32,35 @@ func TestPrettyOfALongBody(t *testing.T) {
 	}
 }
 
+// Indentation must not make a body many times as large.
+func TestPrettyOfANestedBody(t *testing.T) {
+	t.Parallel()
+	const depth = 90
+	list := strings.TrimSuffix(strings.Repeat("1,", 1<<17), ",")
+	body := strings.Repeat("[", depth) + list + strings.Repeat("]", depth)
+	if got := indented([]byte(body), ""); got != body {
+		t.Errorf("%d bytes become %d", len(body), len(got))
+	}
+	body = strings.Repeat("[", depth) + "1" + strings.Repeat("]", depth)
+	if got := indented([]byte(body), ""); got == body {
+		t.Error("a short body is not indented")
+	}
+}
+
+func TestShort(t *testing.T) {
+	t.Parallel()
+	for name, want := range map[string]string{
+		"user-1":                             "user-1",
+		strings.Repeat("x", maxName):         strings.Repeat("x", maxName),
+		"x" + strings.Repeat("é", maxName/2): "x" + strings.Repeat("é", maxName/2-1) + "…",
+		strings.Repeat("\xa9", maxName+1):    "…", // not UTF-8
+	} {
+		if got := short(name); got != want {
+			t.Errorf("%q becomes %q, want %q", name, got, want)
+		}
+	}
+}
+
 // text returns lines as one text, with a + before those that are marked.
 func text(lines []line) string {
 	var b strings.Builder
