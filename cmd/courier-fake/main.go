@@ -17,9 +17,9 @@
 //
 // The page shows the latest 500 requests as they come, what each changed, and all
 // profiles, and it makes the next requests fail. On the loopback interface, only
-// requests to localhost, 127.0.0.1 and [::1] are served. With an -addr of a network,
-// anyone who can reach it sees what is sent. Requests of web pages from other origins
-// are always refused.
+// requests to localhost, 127.0.0.1, [::1] and the host in -addr are served. With an
+// -addr of a network, anyone who can reach it sees what is sent. Requests of web pages
+// from other origins are always refused.
 //
 // With -fail, the first requests get the given statuses and change nothing, to test
 // how a client handles them. With
@@ -92,9 +92,10 @@ func run(ctx, drain context.Context, args []string, out io.Writer) error {
 	if err != nil {
 		return err
 	}
-	fmt.Fprintf(out, "COURIER_BASE_URL=http://%s\n", listener.Addr())
+	url := baseURL(listener.Addr())
+	fmt.Fprintf(out, "COURIER_BASE_URL=%s\n", url)
 	fmt.Fprintf(out, "COURIER_API_KEY=%s\n", handler.APIKey)
-	fmt.Fprintf(out, "# see the requests at http://%s/\n", listener.Addr())
+	fmt.Fprintf(out, "# see the requests at %s/\n", url)
 
 	requests := &journal{}
 	handler.OnRequest = func(exchange couriertest.Exchange) {
@@ -112,7 +113,7 @@ func run(ctx, drain context.Context, args []string, out io.Writer) error {
 			} else {
 				api.ServeHTTP(w, r)
 			}
-		}), isLoopback(listener.Addr().String())),
+		}), *addr, listener.Addr()),
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
 		WriteTimeout:      30*time.Second + *delay + maxDelay,
@@ -121,7 +122,7 @@ func run(ctx, drain context.Context, args []string, out io.Writer) error {
 	server.RegisterOnShutdown(func() { close(closing) })
 	stopped := make(chan error, 1)
 	context.AfterFunc(drain, func() {
-		grace, cancel := context.WithTimeout(ctx, 10*time.Second+*delay)
+		grace, cancel := context.WithTimeout(ctx, 10*time.Second+*delay+maxDelay)
 		defer cancel()
 		stopped <- server.Shutdown(grace)
 	})
@@ -129,6 +130,16 @@ func run(ctx, drain context.Context, args []string, out io.Writer) error {
 		return err
 	}
 	return <-stopped
+}
+
+// baseURL returns the URL of a listener for programs on this machine. Where it listens on
+// all interfaces, its own address, such as [::]:8080, is not one that all of them can use.
+func baseURL(listensOn net.Addr) string {
+	host, port, _ := net.SplitHostPort(listensOn.String()) // a TCP address has both
+	if ip := net.ParseIP(host); ip != nil && ip.IsUnspecified() {
+		host = "localhost"
+	}
+	return "http://" + net.JoinHostPort(host, port)
 }
 
 // delayed serves each request after a delay, unless its client goes away first.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -83,6 +84,65 @@ func TestServesUntilTheContextEnds(t *testing.T) {
 	stop()
 	if err := <-ended; err != nil {
 		t.Errorf("run: %v", err)
+	}
+}
+
+// A second signal does not wait for requests in flight.
+func TestSecondSignal(t *testing.T) {
+	t.Parallel()
+	ctx, cut := context.WithCancel(t.Context())
+	drain, stop := context.WithCancel(ctx)
+	out, in := io.Pipe()
+	ended := make(chan error, 1)
+	go func() {
+		err := run(ctx, drain, []string{"-addr", "127.0.0.1:0"}, in)
+		in.CloseWithError(err)
+		ended <- err
+	}()
+	output := bufio.NewReader(out)
+	line, err := output.ReadString('\n')
+	if err != nil {
+		t.Fatal(err)
+	}
+	go func() { _, _ = output.WriteTo(io.Discard) }()
+	addr := strings.TrimPrefix(strings.TrimSpace(line), "COURIER_BASE_URL=http://")
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	_, err = io.WriteString(conn, "POST /profiles/user-1 HTTP/1.1\r\nHost: localhost\r\n"+
+		"Content-Length: 2\r\nExpect: 100-continue\r\n\r\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	// It asks for the body, which never comes: the request is in flight.
+	line, err = bufio.NewReader(conn).ReadString('\n')
+	if err != nil || !strings.Contains(line, "100 Continue") {
+		t.Fatalf("the response is %q (%v), want 100 Continue", line, err)
+	}
+
+	stop()
+	cut()
+	if err := <-ended; !errors.Is(err, context.Canceled) {
+		t.Errorf("run: %v, want context.Canceled", err)
+	}
+}
+
+// The address that it prints is one that programs on this machine can use.
+func TestBaseURL(t *testing.T) {
+	t.Parallel()
+	for ip, want := range map[string]string{
+		"127.0.0.1": "http://127.0.0.1:8080",
+		"::1":       "http://[::1]:8080",
+		"192.0.2.1": "http://192.0.2.1:8080",
+		"0.0.0.0":   "http://localhost:8080",
+		"::":        "http://localhost:8080",
+	} {
+		got := baseURL(&net.TCPAddr{IP: net.ParseIP(ip), Port: 8080})
+		if got != want {
+			t.Errorf("%s: %s, want %s", ip, got, want)
+		}
 	}
 }
 
