@@ -18,7 +18,7 @@ var files embed.FS
 
 // eventPause is the least time between two events of a page, which reads itself again
 // after each.
-const eventPause = 200 * time.Millisecond
+const eventPause = 300 * time.Millisecond
 
 // page shows what the fake receives and holds, and sets its faults.
 type page struct {
@@ -29,16 +29,19 @@ type page struct {
 }
 
 func newPage(fake *couriertest.Handler, journal *journal, closing <-chan struct{}) *page {
+	html := template.New("page.html").Funcs(template.FuncMap{"short": short})
 	return &page{
 		fake: fake, journal: journal, closing: closing,
-		template: template.Must(template.ParseFS(files, "page.html")),
+		template: template.Must(html.ParseFS(files, "page.html")),
 	}
 }
 
-// isPage reports whether a path is one of the page. All others are requests to the API,
-// those that it does not know too, so that they are seen.
+// isPage reports whether a path is one of the page, or one that browsers and their
+// developer tools ask for by themselves. All others are requests to the API, those that
+// it does not know too, so that they are seen.
 func isPage(path string) bool {
-	return path == "/" || strings.HasPrefix(path, "/ui/")
+	return path == "/" || strings.HasPrefix(path, "/ui/") ||
+		path == "/favicon.ico" || strings.HasPrefix(path, "/.well-known/")
 }
 
 // handler returns the routes of the page.
@@ -81,7 +84,8 @@ type view struct {
 // show writes a page.
 func (p *page) show(w http.ResponseWriter, r *http.Request, status int, v view) {
 	v.BaseURL, v.APIKey = "http://"+r.Host, p.fake.APIKey
-	v.Curl = fmt.Sprintf("curl %s/profiles/user-1 \\\n  -H %s \\\n  -d %s", v.BaseURL,
+	v.Curl = fmt.Sprintf("curl %s \\\n  -H %s \\\n  -d %s",
+		job.Quote(v.BaseURL+"/profiles/user-1"),
 		job.Quote("Authorization: Bearer "+v.APIKey),
 		job.Quote(`{"profile": {"email": "ada@example.com"}}`))
 	_, v.FaultCount = faultQueues(p.fake.Faults())
@@ -109,7 +113,7 @@ func (p *page) events(w http.ResponseWriter, r *http.Request) {
 	defer stop()
 	w.Header().Set("Content-Type", "text/event-stream")
 	stream := http.NewResponseController(w)
-	for text := "data: changed\n\n"; ; {
+	for text := "retry: 1000\ndata: changed\n\n"; ; { // connect again after a second
 		_ = stream.SetWriteDeadline(time.Now().Add(10 * time.Second))
 		if _, err := fmt.Fprint(w, text); err != nil {
 			return

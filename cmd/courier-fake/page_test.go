@@ -2,11 +2,16 @@ package main
 
 import (
 	"bufio"
+	"html"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os/exec"
+	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/google/go-cmp/cmp"
 
 	courier "github.com/courier-profiles/courier-go"
 	"github.com/courier-profiles/courier-go/couriertest"
@@ -63,6 +68,8 @@ func TestIsPage(t *testing.T) {
 	for path, want := range map[string]bool{
 		"/": true, "/ui/events": true, "/profiles/user-1": false, "/v1/profiles/user-1": false,
 		"/ui": false, "//": false, "": false,
+		// Chromium's developer tools ask for this one. It must not take a fault.
+		"/.well-known/appspecific/com.chrome.devtools.json": true, "/favicon.ico": true,
 	} {
 		if got := isPage(path); got != want {
 			t.Errorf("%q: %t, want %t", path, got, want)
@@ -90,10 +97,13 @@ func TestRequestThatIsNotKept(t *testing.T) {
 	}
 }
 
-// Preferences exist without a profile.
+// Preferences exist without a profile. Such a user is found by the whole ID.
 func TestUserWithoutProfile(t *testing.T) {
 	t.Parallel()
 	p := newTestPage()
+	if err := p.fake.SetProfile("user-10", courier.Profile{}); err != nil {
+		t.Fatal(err)
+	}
 	preferences := &courier.Preferences{Notifications: map[string]courier.Preference{"news": {}}}
 	if err := p.fake.SetPreferences("user-1", preferences); err != nil {
 		t.Fatal(err)
@@ -103,6 +113,66 @@ func TestUserWithoutProfile(t *testing.T) {
 		if !strings.Contains(body, want) {
 			t.Errorf("the page does not have %q:\n%s", want, body)
 		}
+	}
+	for query, want := range map[string][]string{
+		"user-1": {"user-1", "user-10"}, "user": {"user-10"}, "user-10": {"user-10"},
+	} {
+		if diff := cmp.Diff(want, p.search(query)); diff != "" {
+			t.Errorf("users found with %q (-want +got):\n%s", query, diff)
+		}
+	}
+}
+
+// search returns the IDs of the users that the page lists.
+func (p testPage) search(query string) []string {
+	body := p.get("/ui/profiles?q=" + url.QueryEscape(query)).Body.String()
+	var userIDs []string
+	for _, link := range regexp.MustCompile(`id="user-(.*?)"`).FindAllStringSubmatch(body, -1) {
+		userIDs = append(userIDs, link[1])
+	}
+	return userIDs
+}
+
+// A profile is found by any text that the page shows of it, in any case.
+func TestSearch(t *testing.T) {
+	t.Parallel()
+	p := newTestPage()
+	profile := courier.Profile{Name: courier.Set("Zoë Ångström"), Locale: courier.Set("<b>")}
+	if err := p.fake.SetProfile("User-1", profile); err != nil {
+		t.Fatal(err)
+	}
+	for query, want := range map[string][]string{
+		"": {"User-1"}, "uSER-1": {"User-1"}, "ÅNGST": {"User-1"}, "<B>": {"User-1"},
+		`"name": "zoë`: {"User-1"}, "ada": nil,
+	} {
+		if diff := cmp.Diff(want, p.search(query)); diff != "" {
+			t.Errorf("users found with %q (-want +got):\n%s", query, diff)
+		}
+	}
+}
+
+// The command that an empty page shows is one that a shell understands, whatever the
+// host and the key are.
+func TestCommand(t *testing.T) {
+	t.Parallel()
+	p := newTestPage()
+	p.fake.APIKey = "it's $HOME"
+	request := httptest.NewRequest(http.MethodGet, "/", nil)
+	request.Host = "[::1]:8080"
+	response := httptest.NewRecorder()
+	p.handler.ServeHTTP(response, request)
+	_, after, _ := strings.Cut(response.Body.String(), `aria-label="Command">`)
+	command, _, _ := strings.Cut(after, "</pre>")
+
+	script := "curl() { printf '%s\\n' \"$@\"; }\n" + html.UnescapeString(command)
+	got, err := exec.CommandContext(t.Context(), "sh", "-c", script).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v\n%s", err, got)
+	}
+	want := "http://[::1]:8080/profiles/user-1\n-H\nAuthorization: Bearer it's $HOME\n" +
+		"-d\n{\"profile\": {\"email\": \"ada@example.com\"}}\n"
+	if diff := cmp.Diff(want, string(got)); diff != "" {
+		t.Errorf("arguments of curl (-want +got):\n%s", diff)
 	}
 }
 
@@ -157,6 +227,7 @@ func TestEvents(t *testing.T) {
 		t.Errorf("the type is %q, want text/event-stream", got)
 	}
 	lines := bufio.NewScanner(response.Body)
+	lines.Scan() // how soon to connect again
 	for i := range 2 {
 		if !lines.Scan() {
 			t.Fatalf("there is no event %d: %v", i+1, lines.Err())

@@ -3,10 +3,12 @@ package main
 import (
 	"encoding/json"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
 	courier "github.com/courier-profiles/courier-go"
+	"github.com/courier-profiles/courier-go/cmd/internal/job"
 )
 
 // maxUsers is how many users the page lists.
@@ -17,7 +19,7 @@ type profileList struct {
 	Query    string
 	Users    []string
 	Count    string // how many match, and how many of them are listed
-	Total    int    // users who have a profile
+	Total    string // users who have a profile, empty for none
 	Selected string
 	User     *userDetail
 }
@@ -37,12 +39,19 @@ type subscriptionRow struct {
 
 func (p *page) profiles(w http.ResponseWriter, r *http.Request) {
 	users := p.fake.UserIDs()
-	list := profileList{
-		Query: r.FormValue("q"), Selected: r.FormValue("user"), Total: len(users),
+	list := profileList{Query: r.FormValue("q"), Selected: r.FormValue("user")}
+	if len(users) > 0 {
+		list.Total = job.Number(int64(len(users)))
 	}
+	// Who has only subscriptions or preferences is found by the whole ID.
+	if _, found := slices.BinarySearch(users, list.Query); !found && !p.user(list.Query).empty() {
+		users = slices.Insert(users, 0, list.Query)
+	}
+	// The page shows a space after each name, which the profile itself does not have.
+	query := strings.ReplaceAll(strings.ToLower(list.Query), `": `, `":`)
 	found := 0
 	for _, userID := range users {
-		if !p.matches(userID, list.Query) {
+		if !p.matches(userID, query) {
 			continue
 		}
 		found++
@@ -58,13 +67,10 @@ func (p *page) profiles(w http.ResponseWriter, r *http.Request) {
 	p.show(w, r, http.StatusOK, view{Page: "profiles", Title: "Profiles", Content: list})
 }
 
-// matches reports whether a user ID or its profile contains a text, in any case.
+// matches reports whether a user ID or its profile contains a text, in any case. The
+// text is in lower case.
 func (p *page) matches(userID, query string) bool {
-	if query == "" {
-		return true
-	}
-	query = strings.ToLower(query)
-	if strings.Contains(strings.ToLower(userID), query) {
+	if query == "" || strings.Contains(strings.ToLower(userID), query) {
 		return true
 	}
 	profile, _ := p.fake.ProfileJSON(userID)
@@ -84,6 +90,10 @@ func (p *page) user(userID string) userDetail {
 		})
 	}
 	return user
+}
+
+func (u userDetail) empty() bool {
+	return u.Profile == "" && u.Preferences == "" && len(u.Subscriptions) == 0
 }
 
 func preferencesText(preferences *courier.Preferences) string {
