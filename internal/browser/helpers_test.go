@@ -73,7 +73,15 @@ type fake struct {
 // startFake starts courier-fake on a free port and ends it with the test.
 func startFake(t *testing.T) fake {
 	t.Helper()
-	command := exec.CommandContext(t.Context(), binary, "-addr", "127.0.0.1:0")
+	f, _ := startFakeAt(t, "127.0.0.1:0")
+	return f
+}
+
+// startFakeAt starts courier-fake at an address. stop ends it before the test.
+func startFakeAt(t *testing.T, addr string) (f fake, stop func()) {
+	t.Helper()
+	ctx, cancel := context.WithCancel(t.Context())
+	command := exec.CommandContext(ctx, binary, "-addr", addr)
 	command.Cancel = func() error { return command.Process.Signal(os.Interrupt) }
 	command.Stderr = t.Output()
 	out, err := command.StdoutPipe()
@@ -83,7 +91,11 @@ func startFake(t *testing.T) fake {
 	if err := command.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = command.Wait() }) // t.Context has ended
+	stop = sync.OnceFunc(func() {
+		cancel()
+		_ = command.Wait()
+	})
+	t.Cleanup(stop)
 
 	lines := bufio.NewScanner(out)
 	variables := make(map[string]string)
@@ -91,13 +103,13 @@ func startFake(t *testing.T) fake {
 		name, value, _ := strings.Cut(lines.Text(), "=")
 		variables[name] = value
 	}
-	f := fake{url: variables["COURIER_BASE_URL"]}
+	f = fake{url: variables["COURIER_BASE_URL"]}
 	f.client, err = courier.NewClient(variables["COURIER_API_KEY"],
 		courier.WithBaseURL(f.url), courier.WithRetryWait(time.Millisecond, time.Millisecond))
 	if err != nil {
 		t.Fatal(err)
 	}
-	return f
+	return f, stop
 }
 
 // merge sends a profile, with retries.

@@ -9,10 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/chromedp/cdproto/accessibility"
 	"github.com/chromedp/cdproto/emulation"
+	"github.com/chromedp/cdproto/input"
 	"github.com/chromedp/cdproto/page"
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
@@ -158,11 +161,11 @@ func TestMarkupIsText(t *testing.T) {
 		tab := openTab(t, f, path)
 		do(t, tab, visible("h1"))
 		if path == "/ui/profiles" {
-			do(t, tab, click("#profiles a"))
+			do(t, tab, click("#profiles a"), visible("#profile"))
 			if got := text(t, tab, "#detail-title"); got != userID {
 				t.Errorf("the user is %s, want %s", got, userID)
 			}
-			if got := text(t, tab, "#detail pre"); !strings.Contains(got, "</script>") {
+			if got := text(t, tab, "#profile"); !strings.Contains(got, "</script>") {
 				t.Errorf("the profile does not show its markup: %s", got)
 			}
 		}
@@ -217,6 +220,91 @@ func TestSecondTab(t *testing.T) {
 	}
 }
 
+// An open page says that the fake has ended, and shows the next one without a reload.
+func TestRestart(t *testing.T) {
+	t.Parallel()
+	f, stop := startFakeAt(t, "127.0.0.1:0")
+	f.merge(t, "user-1", ada())
+	tab := openTab(t, f, "/")
+	const state = `document.getElementById('connection').textContent`
+	waitFor(t, tab, state+` === 'Live'`)
+	stop()
+	waitFor(t, tab, state+`.startsWith('Not connected')`)
+
+	f, _ = startFakeAt(t, host(f.url))
+	waitFor(t, tab, state+` === 'Live'`)
+	waitFor(t, tab, `document.getElementById('requests').textContent.includes('No requests yet')`)
+}
+
+// A click takes its time. A request that comes meanwhile must not replace what is clicked.
+func TestClickWhileRequestsCome(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.merge(t, "user-1", ada())
+	tab, other := openTab(t, f, "/"), openTab(t, f, "/")
+	const script = `(() => {
+		const box = document.getElementById('request-1').getBoundingClientRect();
+		return [box.x + box.width / 2, box.y + box.height / 2];
+	})()`
+	do(t, tab, visible("#request-1"))
+	at := evaluate[[]float64](t, tab, script)
+	const press, release = input.DispatchMouseEventTypeMousePressed,
+		input.DispatchMouseEventTypeMouseReleased
+	oneClick := []chromedp.MouseOption{chromedp.ButtonLeft, chromedp.ClickCount(1)}
+	do(t, tab, chromedp.MouseEvent(press, at[0], at[1], oneClick...))
+	f.merge(t, "user-2", ada())
+	do(t, other, visible("#request-2"))
+	do(t, tab, chromedp.MouseEvent(release, at[0], at[1], oneClick...))
+	waitFor(t, tab, `document.getElementById('detail-title').textContent.startsWith('Request 1:')`)
+	do(t, tab, visible("#request-2"))
+}
+
+// A list that is paused stays as it is, and what it lists can be looked at.
+func TestPause(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.merge(t, "user-1", ada())
+	tab, other := openTab(t, f, "/"), openTab(t, f, "/")
+	waitFor(t, tab, `document.getElementById('connection').textContent === 'Live'`)
+	do(t, tab, click("#pause"))
+	f.merge(t, "user-2", ada())
+	do(t, other, visible("#request-2"))
+	do(t, tab, click("#request-1"), visible("ins"))
+	if got, want := text(t, tab, "#requests [aria-current]"), "merge profile"; got != want {
+		t.Errorf("the list marks %q, want %q", got, want)
+	}
+	if got, want := text(t, tab, "#count"), "Newest first: 1"; got != want {
+		t.Errorf("while it is paused, the list says %q, want %q", got, want)
+	}
+	if got, want := text(t, tab, "#connection"), "Paused"; got != want {
+		t.Errorf("the state is %q, want %q", got, want)
+	}
+	do(t, tab, click("#pause"), visible("#request-2"))
+}
+
+// Any user ID leads from a request to the user's profile, and to the user's faults.
+func TestLinksOfUserIDs(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	userIDs := []string{
+		`a&b=c#d?/../x"<>`, "%2F", " two words ", "+", "Zoë", strings.Repeat("x", 3000),
+	}
+	tab := openTab(t, f, "/")
+	for i, userID := range userIDs {
+		f.merge(t, userID, ada())
+		request := fmt.Sprint(f.url, "/?request=", 3*i+1)
+		do(t, tab, chromedp.Navigate(request), click("#detail-user"))
+		if got := text(t, tab, "#profile"); !strings.Contains(got, "ada@example.com") {
+			t.Errorf("the profile of %.20q is %q", userID, got)
+		}
+		do(t, tab, chromedp.Navigate(request), click("#detail-fault"))
+		waitFor(t, tab, `document.readyState === 'complete' && !!document.getElementById('set')`)
+		do(t, tab, click("#set"), visible("#queues li"))
+		f.merge(t, userID, ada()) // meets the fault, and is retried
+		do(t, tab, chromedp.WaitNotPresent(chromedp.CSS("#queues li")))
+	}
+}
+
 // A profile is found by its ID or its text, and shown with its subscriptions.
 func TestProfiles(t *testing.T) {
 	t.Parallel()
@@ -261,6 +349,56 @@ func TestKeyboard(t *testing.T) {
 	if got, want := evaluate[string](t, tab, focused), "detail-title"; got != want {
 		t.Errorf("the focus is on %q after an update, want %q", got, want)
 	}
+}
+
+// The focus stays on a text that is replaced.
+func TestFocusOnATextThatChanges(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.merge(t, "user-1", ada())
+	tab := openTab(t, f, "/ui/profiles?user=user-1")
+	do(t, tab, chromedp.Focus(chromedp.CSS("#profile")))
+	f.merge(t, "user-1", courier.Profile{Locale: courier.Set("en-GB")})
+	waitFor(t, tab, `document.getElementById('profile').textContent.includes('en-GB')`)
+	if got := evaluate[string](t, tab, "document.activeElement.id"); got != "profile" {
+		t.Errorf("the focus is on %q, want profile", got)
+	}
+}
+
+// A screen reader says of everything that takes the focus what it is.
+func TestNamesAndRoles(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	tab := openTab(t, f, "/")
+	for _, path := range pages(t, f) {
+		do(t, tab, chromedp.Navigate(f.url+path), visible("h1"))
+		params := accessibility.GetFullAXTreeParams{}
+		tree, err := chromedp.Call(tab, accessibility.GetFullAXTree, params)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, node := range tree.Nodes {
+			if !isFocusable(node) {
+				continue
+			}
+			role, name := "", ""
+			if node.Role != nil {
+				role = string(node.Role.Value)
+			}
+			if node.Name != nil {
+				name = string(node.Name.Value)
+			}
+			if role == `"generic"` || name == "" || name == `""` {
+				t.Errorf("%s: an element has the role %s and the name %s", path, role, name)
+			}
+		}
+	}
+}
+
+func isFocusable(node *accessibility.Node) bool {
+	return slices.ContainsFunc(node.Properties, func(p *accessibility.Property) bool {
+		return p.Name == accessibility.PropertyNameFocusable && string(p.Value.Value) == "true"
+	})
 }
 
 // Ten thousand requests show a list that is bounded, and says so.
