@@ -173,19 +173,25 @@ func host(address string) string {
 // do runs actions in a tab.
 func do(t *testing.T, tab context.Context, actions ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	if err := chromedp.Do(tab, actions...); err != nil {
-		t.Fatal(err)
+	for _, action := range actions {
+		get(t, tab, action)
 	}
 }
 
-// get runs an action in a tab and returns its value.
+// get runs an action in a tab and returns its value. The page may load, or replace a
+// part, after the action has found an element and before it does something to it: then
+// it runs again.
 func get[T any](t *testing.T, tab context.Context, action chromedp.Action[T]) T {
 	t.Helper()
-	value, err := chromedp.Run(tab, action)
-	if err != nil {
-		t.Fatal(err)
+	for {
+		value, err := chromedp.Run(tab, action)
+		if err == nil {
+			return value
+		}
+		if !strings.Contains(err.Error(), "node with given id") {
+			t.Fatal(err)
+		}
 	}
-	return value
 }
 
 // call sends a command of the protocol to a tab.
