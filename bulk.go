@@ -125,22 +125,23 @@ type Outcome struct {
 // resumed:
 //
 //   - after an [*AuthenticationError] or [*PermissionError] of Courier, which has a Type
-//   - after 100 outcomes in a row, or twice the concurrency if that is more, that failed for
-//     no fault of the update. A success begins a new row, and so does a 4xx with a Type
-//     other than 401, 403, 408, 409, and 429. A [*ValidationError] and what was never sent
-//     do not count.
+//   - after 100 outcomes in a row, or twice the concurrency if that is more, that failed
+//     through no fault of the update. A success starts the count again, and so does a 4xx
+//     with a Type, except 401, 403, 408, 409, and 429. A [*ValidationError] and what was
+//     never sent do not count.
 //
 // Then nothing more is pulled, and attempts in flight finish and are not retried. The
 // outcome of an update that was pulled but not sent wraps the error that ended the run,
 // and ErrNotSent.
 //
 // If updates panics, what was pulled is sent and yielded, and then the loop panics with the
-// same value. If a rate limiter, an observer, or a transport does, the run ends in the same
-// way, but nothing more is sent. An invalid option, a nil ctx, and nil updates are one
-// outcome with Index -1.
+// same value. If a rate limiter, an observer, or a transport panics, nothing more is sent,
+// the other outcomes are yielded, and then the loop panics. An invalid option, a nil ctx,
+// and nil updates are one outcome with Index -1.
 //
-// An attempt that timed out can still reach Courier after a later update of the same
-// user. If it was retried, [WithIdempotencyKeys] keeps it from taking effect.
+// An attempt that timed out can still reach Courier, even after a later update of the same
+// user, and undo it. If the attempt was retried, [WithIdempotencyKeys] keeps it from taking
+// effect again.
 //
 // No goroutine is left behind. The loop waits until updates yields or returns, so updates
 // should respect ctx if it can block for long. The returned iterator may be used more than

@@ -25,8 +25,8 @@ var ErrNotSent = errors.New("courier: nothing was sent")
 // Retryable reports whether the same call may succeed later: whether the client itself
 // would retry what err stands for, if it had attempts left (the package page has the
 // rules, under Retries). It is true for a call that was never sent, unless it is a
-// [*ValidationError], and false for nil, for errors of other packages, and for those that a
-// caller made.
+// [*ValidationError]. It is false for nil, and for every error that no call of this package
+// returned.
 func Retryable(err error) bool {
 	var known interface{ retryable() bool }
 	return errors.As(err, &known) && known.retryable()

@@ -24,8 +24,8 @@ import (
 // of the profile itself it is an error.
 //
 // Values in Extra and Custom are written as encoding/json writes them, with these
-// exceptions. A nil map is {}, a nil slice is [], a type whose only method for text is
-// AppendText is written by it, and the tag option embed has its meaning of
+// exceptions. A nil map is {}, a nil slice is [], a type with the method AppendText but not
+// MarshalText is written as that text, and the tag option embed works as in
 // encoding/json/v2. These are a [ValidationError]: text that is not UTF-8, a MarshalJSON
 // method that writes a key twice, an unset [Field], a struct that encoding/json/v2 refuses,
 // such as one with a malformed tag or without exported fields, and a key in Extra that is
@@ -44,7 +44,7 @@ type Profile struct {
 	MiddleName    Field[string] `json:"middle_name,omitzero"`
 	Nickname      Field[string] `json:"nickname,omitzero"`
 	PreferredName Field[string] `json:"preferred_name,omitzero"` // as the API reference spells it
-	// PreferredUsername is the same as OpenID Connect spells it.
+	// PreferredUsername is PreferredName as OpenID Connect spells it.
 	PreferredUsername Field[string] `json:"preferred_username,omitzero"`
 	ProfileURL        Field[string] `json:"profile,omitzero"` // of the user's profile page
 	Picture           Field[string] `json:"picture,omitzero"` // URL
@@ -98,8 +98,9 @@ type Profile struct {
 //
 // Inside a [Profile] or a [Field], encoding/json of either version writes and reads it
 // like the client. By itself it is a plain struct: encoding/json/v2, and encoding/json
-// from Go 1.27 on, write and read it by their own rules, so numbers in Extra become
-// float64. The same goes for the channel objects.
+// from Go 1.27 on, read numbers in Extra as float64; encoding/json of Go 1.26 drops the
+// members that have no field when it reads, and writes Extra as a member of that name. The
+// same goes for the channel objects.
 type Address struct {
 	Formatted     Field[string]  `json:"formatted,omitzero"` // the full address, for display
 	StreetAddress Field[string]  `json:"street_address,omitzero"`

@@ -45,7 +45,7 @@ type bulkRun struct {
 	outcomes []*update          // are to be yielded
 
 	failureOf     map[string]error // of each user: the first, or one that wraps it
-	failuresInRow int              // for no fault of the update
+	failuresInRow int              // through no fault of the update
 	endReason     error            // why the run ended by itself
 	panicked      any              // in the caller's code, on another goroutine
 }
