@@ -60,6 +60,17 @@ func main() {
 	}
 }
 
+const usage = `Serves an in-memory fake of Courier's Profiles API to programs in any language,
+and a page that shows what they send and makes requests fail.
+
+	courier-fake [flags]
+
+It prints COURIER_BASE_URL and COURIER_API_KEY, which point a program at it, and the
+address of the page. Everything is in memory until Ctrl-C or SIGTERM.
+
+Flags:
+`
+
 // run serves until drain ends, and then finishes the requests in flight, unless ctx
 // ends before.
 func run(ctx, drain context.Context, args []string, out io.Writer) error {
@@ -80,8 +91,14 @@ func run(ctx, drain context.Context, args []string, out io.Writer) error {
 		}
 		return nil
 	})
+	flags.Usage = func() {
+		fmt.Fprint(flags.Output(), usage)
+		flags.PrintDefaults()
+	}
 	_ = flags.Parse(args) // exits on an error
 	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q: use only flags (see -help)", flags.Arg(0))
 	case handler.APIKey == "":
 		return errors.New("-key is empty: no request could have that key")
 	case *delay < 0:

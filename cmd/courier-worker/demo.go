@@ -93,7 +93,7 @@ func publishDemo(ctx context.Context, p *Publisher, out io.Writer) error {
 		}
 		note := ""
 		if ack.Duplicate {
-			note = " (the same again, which the stream has already)"
+			note = " (published again, but the stream already has it)"
 		}
 		_, err = fmt.Fprintf(out, "  to partition %3d: %s %s%s\n",
 			p.queue.partition(user), user, profile, note)

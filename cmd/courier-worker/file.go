@@ -103,8 +103,8 @@ func check(file io.ReadSeeker, maxSize int64) error {
 		return update{l.UserID, l.Profile}.check()
 	})
 	if err == nil && isCounting(ids) {
-		err = fmt.Errorf(`the ids count %s, as those of another file may too, whose updates `+
-			`would be taken for these and lost: leave "id" out, or use ids that no other update `+
+		err = fmt.Errorf(`the ids count %s, and if those of another file do too, updates are `+
+			`taken for repetitions and lost: leave "id" out, or use ids that no other update `+
 			`ever has`, strings.Join(ids, ", "))
 	}
 	return err

@@ -206,7 +206,7 @@ func TestPublishFileRefusesLineNumbers(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := program(t, test.file, "publish")
-			checkError(t, err, "as those of another file may too")
+			checkError(t, err, "if those of another file do too")
 			checkError(t, err, `leave "id" out`)
 		})
 	}

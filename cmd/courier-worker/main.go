@@ -55,17 +55,17 @@ const usage = `Merges profile updates from a NATS JetStream stream into Courier.
 	courier-worker [flags]            merges the updates of the stream
 	courier-worker [flags] publish    publishes updates from standard input, one
 	                                  {"user_id": "…", "profile": {…}} per line
-	courier-worker [flags] recreate   replaces the empty stream by a new one, which
+	courier-worker [flags] recreate   replaces the empty stream with a new one, which
 	                                  has the number of -partitions
 
-NATS_URL is the server of the stream, and NATS_CREDS a file of credentials for it.
+NATS_URL is the server of the stream, and NATS_CREDS a file with credentials for it.
 COURIER_API_KEY is the API key, and COURIER_BASE_URL the URL of the API if it is not
 the default. Without any of them, a demo runs on an embedded nats-server and an
 in-memory fake of Courier.
 
 The exit code is 0 after SIGTERM or Ctrl-C, which finish what is in flight, and 2 if
 the program could not start or continue. It is 130 after a second signal, which cuts
-requests off, and if publish was interrupted. (go run exits with 1 instead of 2 or
+requests off, or if publish was interrupted. (go run exits with 1 instead of 2 or
 130: use go build to get these codes.)
 
 Flags:
@@ -80,17 +80,20 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 	flags.IntVar(&s.replicas, "replicas", 1,
 		"`number` of replicas of the streams when they are created; 3 for a cluster")
 	flags.DurationVar(&s.ackWait, "ack-wait", 30*time.Second, "`time` after which an update of a "+
-		"dead worker goes to another, the same on\nall workers; a request has half of it, "+
-		"at most 30s")
+		"dead worker goes to another; use the same on\nall workers. A request may take half "+
+		"of it, at most 30s")
 	flags.DurationVar(&s.retryWait, "retry-wait", 500*time.Millisecond,
 		"shortest `time` before an update is retried")
 	flags.DurationVar(&s.maxRetryWait, "max-retry-wait", time.Minute,
 		"longest `time` before an update is retried")
-	flags.Uint64Var(&s.maxDeliveries, "max-deliveries", 100, "`times` after which an update "+
-		"becomes a dead letter, after 48 minutes on average;\n0 for never")
+	flags.Uint64Var(&s.maxDeliveries, "max-deliveries", 100, "`number` of attempts after which "+
+		"an update becomes a dead letter, on average\nafter 48 minutes; 0 for never")
 	flags.BoolVar(&s.verbose, "v", false, "log every update")
 	err := flags.Parse(args)
 	s.command = flags.Arg(0)
+	if err == nil && s.command != "" { // flags may follow it
+		err = flags.Parse(flags.Args()[1:])
+	}
 	switch {
 	case errors.Is(err, flag.ErrHelp):
 		fmt.Fprint(out, usage)
@@ -98,8 +101,10 @@ func parseFlags(args []string, out io.Writer) (settings, error) {
 		flags.PrintDefaults()
 	case err != nil:
 		err = fmt.Errorf("%w (see -help)", err)
-	case flags.NArg() > 1, s.command != "" && s.command != "publish" && s.command != "recreate":
-		err = fmt.Errorf("there is no command %q (see -help)", flags.Args())
+	case s.command != "" && s.command != "publish" && s.command != "recreate":
+		err = fmt.Errorf("there is no command %q (see -help)", s.command)
+	case flags.NArg() > 0:
+		err = fmt.Errorf("unexpected argument %q (see -help)", flags.Arg(0))
 	case s.ackWait < minAckWait:
 		err = fmt.Errorf("-ack-wait is too short: use %v or more", minAckWait)
 	case s.retryWait <= 0 || s.maxRetryWait < s.retryWait:

@@ -21,7 +21,10 @@ func TestRefusals(t *testing.T) {
 		want               string
 	}{
 		{"an unknown command", "", "", []string{"consume"}, "there is no command"},
-		{"too many commands", "", "", []string{"publish", "publish"}, "there is no command"},
+		{"two commands", "", "", []string{"publish", "publish"}, `unexpected argument "publish"`},
+		{"a file as an argument", "", "", []string{"publish", "-v", "updates.ndjson"},
+			`unexpected argument "updates.ndjson"`},
+		{"an unknown flag of a command", "", "", []string{"publish", "-fast"}, "see -help"},
 		{"an unknown flag", "", "", []string{"-fast"}, "see -help"},
 		{"negative partitions", "", "", []string{"-partitions=-1"}, "from 1 to 4096"},
 		{"too many partitions", "", "", []string{"-partitions=4097"}, "from 1 to 4096"},
@@ -60,7 +63,7 @@ func TestDemo(t *testing.T) {
 	p := startProcess(t, "", &fake{}, "")
 	p.mustExit(t, job.Done)
 	for _, want := range []string{
-		"the same again",
+		"published again",
 		`ada {"email":"new@example.com","custom":{"plan":"pro"}}`,
 		errMalformed.Error(),
 		"merged             9\n",
@@ -83,6 +86,14 @@ func TestHelp(t *testing.T) {
 	var out bytes.Buffer
 	if err := run(t.Context(), t.Context(), []string{"-help"}, nil, &out, &out); err != nil {
 		t.Fatal(err)
+	}
+	var again bytes.Buffer
+	args := []string{"publish", "-help"}
+	if err := run(t.Context(), t.Context(), args, nil, &again, &again); err != nil {
+		t.Fatal(err)
+	}
+	if again.String() != out.String() {
+		t.Errorf("publish -help prints:\n%s\nwant what -help prints", &again)
 	}
 	readme, err := os.ReadFile("README.md")
 	if err != nil {

@@ -64,7 +64,7 @@ func (w *worker) settle(
 	case again:
 		wait := w.wait(meta.NumDelivered, err)
 		w.retried.Add(1)
-		log.Warn("not merged", "again_in", wait, "error", err)
+		log.Warn("not merged", "retry_in", wait, "error", err)
 		reported = msg.NakWithDelay(wait)
 	}
 	if reported != nil {

@@ -139,7 +139,7 @@ func newQueue(js jetstream.JetStream, stream jetstream.Stream) (*queue, error) {
 func readPartitions(c jetstream.StreamConfig) (int, error) {
 	if c.Retention != jetstream.LimitsPolicy || c.MaxAge > 0 || c.MaxMsgs > 0 ||
 		c.MaxBytes > 0 || c.MaxMsgsPerSubject > 0 {
-		return 0, errors.New("may drop updates by its retention or limits")
+		return 0, errors.New("may drop updates because of its retention or limits")
 	}
 	all := strings.Join(c.Subjects, " ")
 	number, _ := strings.CutSuffix(strings.TrimPrefix(all, subjectPrefix), ".*")
