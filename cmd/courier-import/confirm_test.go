@@ -171,7 +171,7 @@ func TestCouldNotStart(t *testing.T) {
 		{[]string{"-fake", "users.csv", "-rest=own"}, "use -rest or -rest=custom"},
 		{[]string{"-fake", "users.csv", "-empty=x"}, "use ignore or null"},
 		{[]string{"-fake", "users.csv", "-concurrency=0"}, "use 1 to 65536"},
-		{[]string{"-fake", "users.csv", "-rejects=users.csv"}, "cannot be two of input"},
+		{[]string{"-fake", "users.csv", "-rejects=users.csv"}, "must be three files"},
 		{[]string{"-fake", "two.csv"}, `"id" and "user_id" are both the user ID`},
 		{[]string{"-fake", "same.csv"}, "are both the member email: leave one out"},
 	} {
@@ -190,7 +190,8 @@ func TestHelp(t *testing.T) {
 	names, _, _ = strings.Cut(names, ";")
 	for _, name := range strings.Fields(strings.NewReplacer(",", " ", ".*", "").Replace(names)) {
 		_, isKnown := known().byPath[name]
-		isProse := slices.Contains([]string{"and", "of", "its", "template"}, name)
+		isProse := slices.Contains([]string{"and", "of", "its", "import",
+			"template"}, name)
 		if !isKnown && !isProse {
 			t.Errorf("it says that Courier knows %q", name)
 		}

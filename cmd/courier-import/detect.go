@@ -132,7 +132,7 @@ func refuseBinary(begin []byte, cmd *command, packed string) error {
 			return fmt.Errorf("this is %s in a %s file: unpack both, and import what is in it",
 				kind.name, packed)
 		}
-		return fmt.Errorf("this is %s: make text of it, and %s", kind.name,
+		return fmt.Errorf("this is %s: convert it to text, and %s", kind.name,
 			kind.way(path, cmd))
 	}
 	if bytes.IndexByte(begin, 0) >= 0 && guessUTF16(begin) == nil {

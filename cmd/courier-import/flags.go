@@ -30,7 +30,7 @@ const usage = `Merges a file of users into Courier. It shows a plan, asks, and t
 
 The file is CSV, the first line of which names the columns, or JSON objects: one a
 line, over several lines, in a list, or in a list in an object. It may be
-compressed with gzip or zstd. What other programs unpack can be piped in:
+compressed with gzip or zstd. Other compressed files can be piped in:
 xz -dc users.csv.xz | courier-import -
 
 The plan shows where the values of each column go. These are sent:
@@ -38,15 +38,16 @@ The plan shows where the values of each column go. These are sent:
   - names that Courier knows, in any spelling, such as email, phone_number, name,
     given_name, family_name, nickname, birthdate, gender, locale, zoneinfo, picture,
     email_verified, address.country, expo.token, firebaseToken, slack.email, custom.*,
-    and first_name, last_name and courier.channel of its template;
+    and first_name, last_name and courier.channel of its import template;
   - what -column maps: -column 'E-mail 1=email'.
-Nothing else is, unless -rest says so. A column that -id names is only the ID if
-Courier does not know its name. Empty values change nothing.
+Nothing else is, unless -rest says so. If Courier does not know the name of the column
+that -id names, it is only the ID. Empty values change nothing.
 
-COURIER_API_KEY holds the API key, COURIER_BASE_URL another URL than the default.
-Rejected records go to users.rejected.csv: fix them and import that file. If the
-import is stopped in any way, the same command resumes it. If flags were wrong, import
-the original file again with the right ones and -fresh, not the file of rejects.
+COURIER_API_KEY is the API key, and COURIER_BASE_URL the URL of the API if it is not the
+default. Rejected records go to users.rejected.csv, next to the input: fix them and
+import that file. If the import is stopped in any way, the same command resumes it. If
+the flags were wrong, import the original file again with the right ones and -fresh, not
+the file of rejects.
 
 Exit codes: 0 all records were merged, 1 some were rejected, 2 could not start or
 continue, 130 interrupted. (go run turns all but 0 into 1.) 0 does not say that all
@@ -63,7 +64,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	flags.BoolVar(&o.dryRun, "dry-run", false, "stop after the plan and send nothing")
 	flags.BoolVar(&o.yes, "yes", false, "send without asking")
 	flags.BoolVar(&o.fake, "fake", false, "send to an in-memory fake of Courier, without "+
-		"asking; the names of files have .fake in them")
+		"asking; rejects and progress go to files with .fake in their names")
 	flags.StringVar(&o.id, "id", "", "`name` of the column with the user IDs")
 	flags.Func("column", "`name=member`: send a column as that member of the profile, "+
 		"such as 'E-mail 1=email'; 'name=' leaves it out (repeatable)", func(text string) error {
@@ -81,13 +82,15 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 			return nil
 		})
 	flags.StringVar(&empty, "empty", empty,
-		"null makes empty values remove the member (`ignore|null`)")
+		"what empty values do: change nothing, or remove the member (`ignore|null`)")
 	flags.StringVar(&o.encoding, "encoding", "",
 		"`name` of an encoding such as windows-1252, if not UTF-8 or UTF-16")
 	flags.IntVar(&o.concurrency, "concurrency", 16, "`number` of requests in flight")
 	flags.Float64Var(&o.rate, "rate", 0, "`number` of requests per second, at most; 0 for no limit")
-	flags.StringVar(&o.rejects, "rejects", "", "`file` for rejected records")
-	flags.StringVar(&o.checkpoint, "checkpoint", "", "`file` for the progress")
+	flags.StringVar(&o.rejects, "rejects", "",
+		"`file` for rejected records (default users.rejected.csv, next to users.csv)")
+	flags.StringVar(&o.checkpoint, "checkpoint", "",
+		"`file` for the progress (default users.checkpoint, next to users.csv)")
 	flags.BoolVar(&o.fresh, "fresh", false, "start over and overwrite the file of rejects")
 
 	var inputs []string
@@ -160,7 +163,7 @@ func parseMapping(text string) (mapping, error) {
 	m := mapping{column: strings.TrimSpace(text[:i]), path: strings.TrimSpace(text[i+1:])}
 	switch {
 	case m.column == "":
-		return m, errors.New("there is no name before the =")
+		return m, errors.New("there is no name of a column before the =")
 	case isID(m.path):
 		return m, fmt.Errorf("use -id %q for the column with the user IDs", m.column)
 	case strings.Contains(m.path, ".") && len(splitPath(m.path)) == 1:
@@ -229,8 +232,8 @@ func (o *options) setFiles(r reader) error {
 	for i, name := range names {
 		for _, other := range names[:i] {
 			if samePath(name, other) {
-				return fmt.Errorf("%s cannot be two of input, file of rejects and checkpoint: "+
-					"name others with -rejects and -checkpoint", name)
+				return fmt.Errorf("input, file of rejects and checkpoint must be three files, and "+
+					"%s is two of them: name others with -rejects and -checkpoint", name)
 			}
 		}
 	}

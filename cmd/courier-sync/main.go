@@ -99,7 +99,7 @@ const usage = `Makes Courier's profiles match a users table.
 DATABASE_URL is the database: postgres://user:password@host/database, or
 sqlite:path/to/users.db. COURIER_API_KEY is the API key, and COURIER_BASE_URL the
 URL of the API if it is not the default. Without any of them, a demo runs on a
-temporary database and an in-memory fake of Courier.
+temporary SQLite file and an in-memory fake of Courier.
 
 The exit code is 0 if all changed rows were synced, 1 if some were rejected (see the
 table courier_sync_rejects), 2 if the sync could not start or continue, and 130 if
@@ -115,8 +115,8 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	flags.SetOutput(io.Discard)
 	flags.StringVar(&o.table.name, "table", o.table.name, "`name` of the table or view")
 	flags.DurationVar(&o.overlap, "overlap", 5*time.Minute,
-		"`duration`: also read rows that changed up to this long before the last run: longer\n"+
-			"than any transaction that writes users, plus the difference between clocks")
+		"`duration` before the last run in which changed rows are read again: longer than any\n"+
+			"transaction that writes users, plus the difference between clocks")
 	flags.Int64Var(&o.maxDeletes, "max-deletes", 1000,
 		"`number` of profiles that a run may delete before it stops")
 	flags.IntVar(&o.page, "page", 500,
@@ -131,7 +131,7 @@ func parseFlags(args []string, stdout io.Writer) (options, error) {
 	case err != nil:
 		return o, fmt.Errorf("%w (see -help)", err)
 	case flags.NArg() > 0:
-		return o, fmt.Errorf("there is an argument %q: use only flags (see -help)", flags.Arg(0))
+		return o, fmt.Errorf("unexpected argument %q: use only flags (see -help)", flags.Arg(0))
 	case o.table.name == "":
 		return o, errors.New("-table is empty: name the table or view")
 	case o.overlap < 0:
