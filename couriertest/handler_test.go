@@ -2,12 +2,14 @@ package couriertest
 
 import (
 	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"testing/synctest"
 	"time"
 
@@ -16,31 +18,36 @@ import (
 	courier "github.com/courier-profiles/courier-go"
 )
 
-func TestAuthorization(t *testing.T) {
+func TestAcceptedKeys(t *testing.T) {
 	t.Parallel()
-	tests := []struct {
-		name, key, authorization string
-		status                   int
-	}{
-		{"right", "mine", "Bearer mine", 204},
-		{"scheme in lower case", "mine", "bearer mine", 204},
-		{"none", "mine", "", 401},
-		{"the default key", "mine", "Bearer " + DefaultAPIKey, 401},
-		{"no key", "mine", "Bearer ", 401},
-		{"key alone", "mine", "mine", 401},
-		{"other scheme", "mine", "Basic mine", 401},
-		{"no key set", "", "Bearer ", 401},
+	for _, authorization := range []string{"Bearer mine", "bearer mine"} {
+		t.Run(authorization, func(t *testing.T) {
+			t.Parallel()
+			h := setUp(t, `{"a":1}`)
+			h.APIKey = "mine"
+			w := send(h, "DELETE", "/profiles/u", "", "Authorization", authorization)
+			wantResponse(t, w, 204, "")
+			wantProfile(t, h, "u", "")
+		})
+	}
+}
+
+func TestRefusedKeys(t *testing.T) {
+	t.Parallel()
+	tests := []struct{ name, key, authorization string }{
+		{"no header", "mine", ""},
+		{"the default key", "mine", "Bearer " + DefaultAPIKey},
+		{"scheme alone", "mine", "Bearer "},
+		{"key alone", "mine", "mine"},
+		{"other scheme", "mine", "Basic mine"},
+		{"Handler without a key", "", "Bearer "},
 	}
 	for _, test := range tests {
 		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
 			h := setUp(t, `{"a":1}`)
 			h.APIKey = test.key
 			w := send(h, "DELETE", "/profiles/u", "", "Authorization", test.authorization)
-			if test.status == 204 {
-				wantResponse(t, w, 204, "")
-				wantProfile(t, h, "u", "")
-				return
-			}
 			wantError(t, w, 401)
 			wantProfile(t, h, "u", `{"a":1}`)
 		})
@@ -55,11 +62,14 @@ func TestAuthorizationComesFirst(t *testing.T) {
 		{"POST", "/profiles/u", "not JSON"},
 	}
 	for _, r := range requests {
-		wantError(t, send(NewHandler(), r.method, r.path, r.body, "Authorization", ""), 401)
+		t.Run(r.method+" "+r.path, func(t *testing.T) {
+			t.Parallel()
+			wantError(t, send(NewHandler(), r.method, r.path, r.body, "Authorization", ""), 401)
+		})
 	}
 }
 
-func TestZeroHandlerWorks(t *testing.T) {
+func TestHandlerWithoutNewHandler(t *testing.T) {
 	t.Parallel()
 	h := &Handler{APIKey: DefaultAPIKey}
 	wantResponse(t, mergeWithKey(h, "k", "u", `{"a":1}`), 200, success)
@@ -113,35 +123,48 @@ func TestUserIDsOfAnyCharacters(t *testing.T) {
 		"a&b=c", "a;b,c:d@e", "lists", "profiles", "...", "/", " ", "\x00", "\xff",
 		strings.Repeat("long", 500),
 	}
-	h := NewHandler()
-	mux := http.NewServeMux()
-	mux.Handle("/mux/", http.StripPrefix("/mux", h))
 	routes := []struct {
 		name, prefix string
-		handler      http.Handler
+		mount        func(*Handler) http.Handler
 	}{
-		{"by itself", "", h},
-		{"below a prefix", "/a/prefix", http.StripPrefix("/a/prefix", h)},
-		{"in a ServeMux", "/mux", mux},
+		{"by itself", "", func(h *Handler) http.Handler { return h }},
+		{"below a prefix", "/a/prefix", func(h *Handler) http.Handler {
+			return http.StripPrefix("/a/prefix", h)
+		}},
+		{"in a ServeMux", "/mux", func(h *Handler) http.Handler {
+			mux := http.NewServeMux()
+			mux.Handle("/mux/", http.StripPrefix("/mux", h))
+			return mux
+		}},
 	}
 	for _, route := range routes {
-		t.Run(route.name, func(t *testing.T) {
-			server := httptest.NewServer(route.handler)
-			defer server.Close()
-			for i, userID := range userIDs {
+		for _, userID := range userIDs {
+			t.Run(fmt.Sprintf("%s/%.20q", route.name, userID), func(t *testing.T) {
+				t.Parallel()
+				h := NewHandler()
+				server := httptest.NewServer(route.mount(h))
+				defer server.Close()
 				path := route.prefix + "/profiles/" + url.PathEscape(userID)
-				body := fmt.Sprintf(`{"profile":{"%s":%d}}`, route.name, i)
-				wantStatus(t, server, request(t, server, "PUT", path, body), 200)
-				wantProfile(t, h, userID, fmt.Sprintf(`{"%s":%d}`, route.name, i))
 
-				subscribe := request(t, server, "POST", path+"/lists", listBody(route.name))
+				put := request(t, server, "PUT", path, `{"profile":{"a":1}}`)
+				wantStatus(t, server, put, 200)
+				wantProfile(t, h, userID, `{"a":1}`)
+
+				subscribe := request(t, server, "POST", path+"/lists", listBody("news"))
 				wantStatus(t, server, subscribe, 200)
-				subscriptions := h.Subscriptions(userID)
-				if got := subscriptions[len(subscriptions)-1].ID; got != route.name {
-					t.Errorf("%q: last subscription %q, want %q", userID, got, route.name)
+				var lists []string
+				for _, subscription := range h.Subscriptions(userID) {
+					lists = append(lists, subscription.ID)
 				}
-			}
-		})
+				if diff := cmp.Diff([]string{"news"}, lists); diff != "" {
+					t.Errorf("lists (-want +got):\n%s", diff)
+				}
+				// No other profile was written.
+				if diff := cmp.Diff([]string{userID}, h.UserIDs()); diff != "" {
+					t.Errorf("users with a profile (-want +got):\n%s", diff)
+				}
+			})
+		}
 	}
 }
 
@@ -162,22 +185,28 @@ func TestLargestBody(t *testing.T) {
 		body := start + strings.Repeat("x", test.size-len(start+end)) + end
 		wantStatus(t, server, request(t, server, "PUT", "/profiles/u", body), test.status)
 	}
+	// The 413 has the body of an error.
 	wantError(t, send(h, "PUT", "/profiles/u", strings.Repeat(" ", limit+1)), 413)
 }
 
-func TestEveryResponseHasItsOwnRequestID(t *testing.T) {
+// The ID of a request is its number, whatever becomes of the request.
+func TestRequestIDs(t *testing.T) {
 	t.Parallel()
 	h := NewHandler()
-	h.MaxRequests = 1
+	h.MaxRequests = 1 // which does not limit the numbers
 	h.Fail(Fault{Status: 500}, Fault{}, Fault{Header: http.Header{"x-request-id": nil}})
-	var got []string
-	for range 3 {
-		w := send(h, "GET", "/profiles/u", "")
-		got = append(got, w.Header().Get("X-Request-Id"))
+	requestID := func(path, authorization string) string {
+		w := send(h, "GET", path, "", "Authorization", authorization)
+		return w.Header().Get("X-Request-Id")
+	}
+	const authorized = "Bearer " + DefaultAPIKey
+	got := []string{
+		requestID("/profiles/u", authorized), // met the 500
+		requestID("/profiles/u", authorized), // 404
+		requestID("/profiles/u", authorized), // met the fault that removes the header
 	}
 	h.Clear()
-	w := send(h, "GET", "/nowhere", "", "Authorization", "")
-	got = append(got, w.Header().Get("X-Request-Id"))
+	got = append(got, requestID("/nowhere", "")) // 401
 	want := []string{"request-1", "request-2", "", "request-4"}
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("request IDs (-want +got):\n%s", diff)
@@ -198,16 +227,12 @@ func TestRequestWithoutABody(t *testing.T) {
 
 func TestBodyCutOff(t *testing.T) {
 	t.Parallel()
-	r := httptest.NewRequest("PUT", "/profiles/u", brokenReader{})
+	r := httptest.NewRequest("PUT", "/profiles/u", iotest.ErrReader(io.ErrUnexpectedEOF))
 	r.Header.Set("Authorization", "Bearer "+DefaultAPIKey)
 	w := httptest.NewRecorder()
 	NewHandler().ServeHTTP(w, r)
 	wantError(t, w, 400)
 }
-
-type brokenReader struct{}
-
-func (brokenReader) Read([]byte) (int, error) { return 0, http.ErrBodyReadAfterClose }
 
 func TestClear(t *testing.T) {
 	t.Parallel()
@@ -235,30 +260,32 @@ func TestClear(t *testing.T) {
 			t.Errorf("subscriptions %v, want none", got)
 		}
 		wantProfile(t, h, "u", "")
-		if h.APIKey != DefaultAPIKey || h.PageSize != 7 || h.MaxRequests != 8 {
-			t.Errorf("the fields are %q, %d and %d, want %q, 7 and 8",
-				h.APIKey, h.PageSize, h.MaxRequests, DefaultAPIKey)
+		wantFields := []any{DefaultAPIKey, 7, 8}
+		fields := []any{h.APIKey, h.PageSize, h.MaxRequests}
+		if diff := cmp.Diff(wantFields, fields); diff != "" {
+			t.Errorf("APIKey, PageSize, MaxRequests (-want +got):\n%s", diff)
 		}
 		if h.OnRequest == nil {
-			t.Error("OnRequest is gone")
+			t.Error("OnRequest is nil, want the func that was set")
 		}
 
+		// The key is new, so that its merge is carried out. So is the list.
 		time.Sleep(time.Hour)
-		mergeWithKey(h, "k", "u", `{"b":1}`) // no replay
+		mergeWithKey(h, "k", "u", `{"b":1}`)
 		wantProfile(t, h, "u", `{"b":1}`)
 		send(h, "POST", "/profiles/u/lists", listBody("news"))
 		if got := h.Subscriptions("u")[0].Created; !got.Equal(time.Now()) {
-			t.Errorf("the list was created %v, want now, %v", got, time.Now())
+			t.Errorf("the list was created at %v, want now, %v", got, time.Now())
 		}
 	})
 }
 
-// A request in progress leaves no idempotency key, and does not disturb later requests.
+// A request that Clear interrupts leaves no idempotency key: a later one is carried out.
 func TestClearDuringARequest(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		h := NewHandler()
-		h.Fail(Fault{Delay: time.Second, Status: 500})
+		h.Fail(Fault{Delay: time.Second, Status: 500}) // which is saved for the key
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -277,7 +304,7 @@ func TestClearDuringARequest(t *testing.T) {
 
 func TestConcurrentUse(t *testing.T) {
 	t.Parallel()
-	const users, rounds = 8, 8
+	const users, rounds, requestsPerRound = 8, 8, 6
 	h := NewHandler()
 	h.OnRequest = func(Exchange) { h.Profile("shared") }
 	var wg sync.WaitGroup
@@ -285,14 +312,17 @@ func TestConcurrentUse(t *testing.T) {
 		wg.Go(func() {
 			userID := fmt.Sprintf("u%d", user)
 			own := "/profiles/" + userID
-			for i := range rounds {
-				shared := fmt.Sprintf(`{"profile":{"custom":{"u%d_%d":1}}}`, user, i)
-				send(h, "POST", "/profiles/shared", shared)
-				mergeWithKey(h, fmt.Sprint(i%3), userID, `{"a":1}`)
-				send(h, "PATCH", own, `{"patch":[{"op":"add","path":"/b","value":[1]}]}`)
-				send(h, "POST", own+"/lists", listBody(fmt.Sprint(i%5)))
-				send(h, "GET", own+"/lists", "")
+			for round := range rounds {
+				member := fmt.Sprintf(`{"profile":{"custom":{"u%d_%d":1}}}`, user, round)
+				key, list := fmt.Sprint(round%3), fmt.Sprint(round%5) // both are used again
+
+				send(h, "POST", "/profiles/shared", member)
 				send(h, "GET", "/profiles/shared", "")
+				mergeWithKey(h, key, userID, `{"a":1}`)
+				send(h, "PATCH", own, `{"patch":[{"op":"add","path":"/b","value":[1]}]}`)
+				send(h, "POST", own+"/lists", listBody(list))
+				send(h, "GET", own+"/lists", "")
+
 				h.FailUser(userID, Fault{})
 				h.Faults()
 				h.UserIDs()
@@ -303,10 +333,10 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 	profile, _ := h.Profile("shared")
-	if got := len(profile.Custom.Or(nil)); got != users*rounds {
-		t.Errorf("%d concurrent merges are stored, want %d", got, users*rounds)
+	if got, want := len(profile.Custom.Or(nil)), users*rounds; got != want {
+		t.Errorf("the shared profile has %d members of custom, want %d", got, want)
 	}
-	if got := len(h.Requests()); got != 6*users*rounds {
-		t.Errorf("%d requests, want %d", got, 6*users*rounds)
+	if got, want := len(h.Requests()), users*rounds*requestsPerRound; got != want {
+		t.Errorf("got %d requests, want %d", got, want)
 	}
 }

@@ -3,11 +3,13 @@ package transport_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -40,15 +42,15 @@ func TestSilentConnection(t *testing.T) {
 				wg.Wait()
 				wantElapsed(t, start, 5*second)
 				if !lost.closed.Load() {
-					t.Error("the lost connection is still open")
+					t.Error("the lost connection is open, want it closed")
 				}
 			})
 		})
 	}
 }
 
-// TestSilentConnectionShortDeadlines: a call a second on a lost connection, with deadlines
-// shorter than it takes to find out, does not keep it open.
+// TestSilentConnectionShortDeadlines: a lost connection is given up after 5 s, although every
+// call on it ends sooner.
 func TestSilentConnectionShortDeadlines(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -57,28 +59,37 @@ func TestSilentConnectionShortDeadlines(t *testing.T) {
 		wantSuccess(t, tr.Do(t.Context(), newRequest(t, n.url)))
 		n.silence()
 		start := time.Now()
-		for number := range 10 {
-			time.Sleep(time.Until(start.Add(time.Duration(number)*second + 500*ms)))
+		time.Sleep(500 * ms)
+		everySecond := time.Tick(second)
+		call := func() transport.Exchange {
 			ctx, cancel := context.WithTimeout(t.Context(), 400*ms)
-			last := tr.Do(ctx, newRequest(t, n.url))
-			cancel()
-			if succeeded := last.Status == http.StatusOK; succeeded != (number >= 5) {
-				t.Errorf("the call after %d.5 s: got status %d, error %v, want a success after 5 s",
-					number, last.Status, last.Err)
+			defer cancel()
+			return tr.Do(ctx, newRequest(t, n.url))
+		}
+		for range 5 { // after 0.5 s to 4.5 s
+			last := call()
+			if !errors.Is(last.Err, context.DeadlineExceeded) {
+				t.Errorf("the call %v after the loss: got status %d, error %v, want its deadline",
+					time.Since(start), last.Status, last.Err)
 			}
+			<-everySecond
+		}
+		for range 5 { // after 5.5 s to 9.5 s
+			wantSuccess(t, call())
+			<-everySecond
 		}
 		wantDials(t, n, 2)
 	})
 }
 
-// TestSlowServer shares a connection between a patient call, which could not be retried,
-// and impatient ones: a server that is slow but alive keeps its connection.
+// TestSlowServer: a server that is slow but alive keeps its connection. A patient call, which
+// could not be retried, shares it with impatient ones.
 func TestSlowServer(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
 		n := newServer(t, http2, func(w http.ResponseWriter, r *http.Request) {
 			if r.Method != http.MethodPatch {
-				waitForClient(w, r)
+				waitForClient(w, r) // an impatient one, and does not return
 			}
 			time.Sleep(20 * second)
 			succeed(w, r)
@@ -100,7 +111,8 @@ func TestSlowServer(t *testing.T) {
 				defer cancel()
 				last := tr.Do(ctx, newRequest(t, n.url))
 				if !errors.Is(last.Err, context.DeadlineExceeded) {
-					t.Errorf("an impatient call ended with %v", last.Err)
+					t.Errorf("an impatient call: got status %d, error %v, want its deadline",
+						last.Status, last.Err)
 				}
 			})
 		}
@@ -109,7 +121,7 @@ func TestSlowServer(t *testing.T) {
 	})
 }
 
-// TestProtocol: HTTP/2 where the server speaks it. Two calls in a row share a connection.
+// TestProtocol: calls use HTTP/2 where the server speaks it. Two in a row share a connection.
 func TestProtocol(t *testing.T) {
 	t.Parallel()
 	for protocol, major := range map[string]int{plainHTTP: 1, http1: 1, http2: 2} {
@@ -118,7 +130,7 @@ func TestProtocol(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				n := newServer(t, protocol, func(w http.ResponseWriter, r *http.Request) {
 					if r.ProtoMajor != major {
-						t.Errorf("the request is %s, want HTTP/%d", r.Proto, major)
+						t.Errorf("the request has %s, want HTTP/%d", r.Proto, major)
 					}
 					succeed(w, r)
 				})
@@ -132,8 +144,8 @@ func TestProtocol(t *testing.T) {
 	}
 }
 
-// TestIdleConnections: a burst of HTTP/1.1 calls finds the connections of the one before, of
-// which the pool keeps up to 1,024 per host.
+// TestIdleConnections: a burst of HTTP/1.1 calls uses the connections of the burst before.
+// The pool keeps up to 1,024 per host.
 func TestIdleConnections(t *testing.T) {
 	t.Parallel()
 	const calls = 1024
@@ -154,47 +166,63 @@ func TestIdleConnections(t *testing.T) {
 	})
 }
 
-// TestFailedCallKeepsConnections: go-retryablehttp by itself empties the pool after a call
-// that fails.
+// TestFailedCallKeepsConnections: a call that fails leaves its connection open for the next
+// call. By itself, go-retryablehttp would close it.
 func TestFailedCallKeepsConnections(t *testing.T) {
 	t.Parallel()
+	const never = time.Hour
+	refuse := func(context.Context) error { return errBroken }
 	for name, tt := range map[string]struct {
 		status      int
 		cancelAfter time.Duration
 		before      func(context.Context) error
+		want        outcome
 	}{
-		"redirect":             {301, time.Hour, nil},
-		"not retried":          {404, time.Hour, nil},
-		"retried in vain":      {503, time.Hour, nil},
-		"canceled in the wait": {503, second, nil},
-		"refused by Before":    {200, time.Hour, func(context.Context) error { return errBroken }},
+		"redirect":             {301, never, nil, outcome{301, nil}},
+		"not retried":          {404, never, nil, outcome{404, nil}},
+		"retried in vain":      {503, never, nil, outcome{503, nil}},
+		"canceled in the wait": {503, second, nil, outcome{503, context.Canceled}},
+		"refused by Before":    {200, never, refuse, outcome{0, errBroken}},
 	} {
 		for _, protocol := range protocols {
 			t.Run(name+", "+protocol, func(t *testing.T) {
 				t.Parallel()
 				synctest.Test(t, func(t *testing.T) {
-					status := http.StatusOK
+					var status atomic.Int64
 					n := newServer(t, protocol, func(w http.ResponseWriter, _ *http.Request) {
 						w.Header().Set("Retry-After", "5")
-						w.WriteHeader(status)
+						w.WriteHeader(int(status.Load()))
 						_, _ = io.WriteString(w, strings.Repeat("x", 100<<10))
 					})
 					tr := newTransport(n.pool)
+
+					status.Store(http.StatusOK)
 					wantSuccess(t, tr.Do(t.Context(), newRequest(t, n.url)))
-					status = tt.status
+
+					status.Store(int64(tt.status))
 					ctx, cancel := context.WithCancel(t.Context())
 					defer cancel()
 					time.AfterFunc(tt.cancelAfter, cancel)
 					r := newRequest(t, n.url)
 					r.Before = tt.before
-					tr.Do(ctx, r)
-					status = http.StatusOK
+					last := tr.Do(ctx, r)
+					if got := (outcome{last.Status, last.Ended}); got != tt.want {
+						t.Errorf("the call: got %+v, want %+v", got, tt.want)
+					}
+
+					status.Store(http.StatusOK)
 					wantSuccess(t, tr.Do(t.Context(), newRequest(t, n.url)))
 					wantDials(t, n, 1)
 				})
 			})
 		}
 	}
+}
+
+// outcome is the status of a call's last attempt, and what prevented the next one.
+type outcome struct {
+	status int
+	ended  error
 }
 
 // TestIdleTimeout: an idle connection is closed after 90 s.
@@ -228,23 +256,23 @@ func TestHandshakeTimeout(t *testing.T) {
 		last := transport.New(config).Do(t.Context(), newRequest(t, n.url))
 		wantElapsed(t, start, 10*second)
 		if !last.NoConnection {
-			t.Errorf("NoConnection is false, error %v", last.Err)
+			t.Errorf("NoConnection is false, want true; error %v", last.Err)
 		}
 	})
 }
 
-// TestProxyFromEnvironment: net/http reads the environment once, so no other test of this
-// package may use it.
+// TestProxyFromEnvironment is the only test of this package that may use the environment's
+// proxy: net/http reads it once.
 func TestProxyFromEnvironment(t *testing.T) {
 	t.Setenv("HTTPS_PROXY", "http://proxy.test:3128")
 	t.Setenv("NO_PROXY", "")
 	req := httptest.NewRequest(http.MethodGet, "https://courier.test/", nil)
-	got, err := transport.NewPool().Proxy(req)
+	proxy, err := transport.NewPool().Proxy(req)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got == nil || got.Host != "proxy.test:3128" {
-		t.Errorf("got proxy %v, want that of the environment", got)
+	if got, want := fmt.Sprint(proxy), "http://proxy.test:3128"; got != want {
+		t.Errorf("got proxy %s, want %s", got, want)
 	}
 }
 
@@ -258,11 +286,12 @@ func TestCloseIdleConnections(t *testing.T) {
 				tr := newTransport(n.pool)
 				wantSuccess(t, tr.Do(t.Context(), newRequest(t, n.url)))
 				synctest.Wait()
+				wantDials(t, n, 1)
 				tr.CloseIdleConnections()
 				synctest.Wait()
 				n.each(func(c *clientConn) {
 					if !c.closed.Load() {
-						t.Error("a connection is still open")
+						t.Error("the connection is open, want it closed")
 					}
 				})
 			})
@@ -270,7 +299,8 @@ func TestCloseIdleConnections(t *testing.T) {
 	}
 }
 
-// TestRoundTripperWithoutCloseIdleConnections: there is nothing to close.
+// TestRoundTripperWithoutCloseIdleConnections: the transport has nothing to call, and does
+// not panic.
 func TestRoundTripperWithoutCloseIdleConnections(t *testing.T) {
 	t.Parallel()
 	newTransport(newFake(respond(200))).CloseIdleConnections()

@@ -39,34 +39,36 @@ func TestJitter(t *testing.T) {
 		{63, 1, forever, forever},
 		{1, forever, forever, forever},
 	} {
-		var quarters [4]int
-		for range 4000 {
-			got := transport.Jitter(tt.n, tt.low, tt.high)
-			if got < tt.low || got > tt.ceiling {
-				t.Fatalf("Jitter(%d, %v, %v) is %v, want %v to %v",
-					tt.n, tt.low, tt.high, got, tt.low, tt.ceiling)
+		t.Run(fmt.Sprintf("%d, %v, %v", tt.n, tt.low, tt.high), func(t *testing.T) {
+			const draws = 4000
+			var quarters [4]int // draws in each quarter of the range
+			for range draws {
+				got := transport.Jitter(tt.n, tt.low, tt.high)
+				if got < tt.low || got > tt.ceiling {
+					t.Fatalf("got %v, want %v to %v", got, tt.low, tt.ceiling)
+				}
+				quarters[quarterOf(got, tt.low, tt.ceiling)]++
 			}
-			if tt.low < tt.ceiling {
-				share := float64(got-tt.low) / float64(tt.ceiling-tt.low)
-				quarters[min(3, int(4*share))]++
+			if tt.low == tt.ceiling {
+				return // there is nothing to draw
 			}
-		}
-		wantEven(t, fmt.Sprintf("Jitter(%d, %v, %v)", tt.n, tt.low, tt.high), quarters[:])
+			// For 1,000 draws, 250 are nine standard deviations.
+			for i, got := range quarters {
+				if got < draws/4-250 || got > draws/4+250 {
+					t.Errorf("got %d draws in quarter %d, want %d ± 250", got, i+1, draws/4)
+				}
+			}
+		})
 	}
 }
 
-// wantEven fails if the parts of a range have shares of the draws that only a bias
-// explains: nine standard deviations for 4,000 draws and four parts.
-func wantEven(t *testing.T, what string, parts []int) {
-	t.Helper()
-	sum := 0
-	for _, n := range parts {
-		sum += n
+// quarterOf returns which quarter of the range from low to high a wait is in, from 0.
+func quarterOf(wait, low, high time.Duration) int {
+	if low == high {
+		return 0
 	}
-	mean := sum / len(parts)
-	if slices.Min(parts) < mean*3/4 || slices.Max(parts) > mean*5/4 {
-		t.Errorf("%s is not drawn evenly: %v", what, parts)
-	}
+	share := float64(wait-low) / float64(high-low)
+	return min(3, int(4*share)) // high is in the last one
 }
 
 // responseDate is the Date of a response, ten minutes after the clock of the client.
@@ -77,7 +79,7 @@ func TestRetryAfter(t *testing.T) {
 	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	for _, tt := range []struct {
 		name   string
-		header []string // names and values
+		header []string // name, value, name, value
 		want   time.Duration
 	}{
 		{"absent", nil, 0},
@@ -96,16 +98,16 @@ func TestRetryAfter(t *testing.T) {
 		{"now", []string{"Retry-After", "Sun, 01 Mar 2026 12:00:00 GMT"}, 0},
 		{"end of time", []string{"Retry-After", "Fri, 31 Dec 9999 23:59:59 GMT"}, forever},
 
-		{"against Date", []string{
+		{"date after Date", []string{
 			"Retry-After", "Sun, 01 Mar 2026 12:10:02 GMT", "Date", responseDate,
 		}, 2 * second},
-		{"past Date", []string{
+		{"date before Date", []string{
 			"Retry-After", "Sun, 01 Mar 2026 12:00:07 GMT", "Date", responseDate,
 		}, 0},
-		{"against an unreadable Date", []string{
+		{"date, and an unreadable Date", []string{
 			"Retry-After", "Sun, 01 Mar 2026 12:00:07 GMT", "Date", "today",
 		}, 7 * second},
-		{"seconds, whatever Date", []string{"Retry-After", "7", "Date", responseDate}, 7 * second},
+		{"seconds and a Date", []string{"Retry-After", "7", "Date", responseDate}, 7 * second},
 
 		{"two headers", []string{"Retry-After", "7", "Retry-After", "9"}, 9 * second},
 		{"longest first", []string{"Retry-After", "9", "Retry-After", "7"}, 9 * second},
@@ -113,6 +115,8 @@ func TestRetryAfter(t *testing.T) {
 			"Retry-After", "7", "Retry-After", "Sun, 01 Mar 2026 12:00:09 GMT",
 		}, 9 * second},
 		{"one unreadable", []string{"Retry-After", "soon", "Retry-After", "7"}, 7 * second},
+
+		// A list has whole seconds only, as a comma may also be a decimal one.
 		{"list", []string{"Retry-After", "7, 9, 8"}, 9 * second},
 		{"list with other white space", []string{"Retry-After", "7 ,9,\t8"}, 9 * second},
 		{"list with a fraction", []string{"Retry-After", "7, 9.5"}, 0},
@@ -120,12 +124,12 @@ func TestRetryAfter(t *testing.T) {
 		{"decimal comma", []string{"Retry-After", "1,5"}, 0},
 
 		{"milliseconds", []string{"Retry-After-Ms", "250"}, 250 * ms},
-		{"fraction of one", []string{"Retry-After-Ms", "0.5"}, 500 * time.Microsecond},
+		{"fraction of a millisecond", []string{"Retry-After-Ms", "0.5"}, 500 * time.Microsecond},
 		{"milliseconds win", []string{"Retry-After-Ms", "250", "Retry-After", "7"}, 250 * ms},
 		{"unreadable milliseconds", []string{
 			"Retry-After-Ms", "soon", "Retry-After", "7",
 		}, 7 * second},
-		{"no milliseconds", []string{"Retry-After-Ms", "0", "Retry-After", "7"}, 7 * second},
+		{"zero milliseconds", []string{"Retry-After-Ms", "0", "Retry-After", "7"}, 7 * second},
 
 		// Beyond what a Duration holds. 2⁶⁴ ns would be 0 in an int64.
 		{"292 years", []string{"Retry-After", "9223372036"}, 9223372036 * second},
@@ -150,7 +154,7 @@ func TestUnreadableRetryAfter(t *testing.T) {
 	t.Parallel()
 	for _, value := range []string{
 		"", " ", "soon", "0", "0.0", "-1", "-9223372037", "+1", ".", "1.2.3", "1e3", "0x10",
-		"1_000", "inf", "NaN", "7s", "7 seconds", "7;8", "7,", ", 7", "٣", "\x007",
+		"1_000", "inf", "NaN", "7s", "7 seconds", "7;8", "7,", ", 7", "٣", "\x00" + "7",
 		"2026-03-01T12:00:07Z", "Sun, 31 Feb 2027 12:00:00 GMT",
 	} {
 		for _, name := range []string{"Retry-After", "Retry-After-Ms"} {
@@ -162,7 +166,7 @@ func TestUnreadableRetryAfter(t *testing.T) {
 	}
 }
 
-// FuzzRetryAfter: what a server sends is no negative wait, and no panic.
+// FuzzRetryAfter: no header of a server leads to a negative wait, or to a panic.
 func FuzzRetryAfter(f *testing.F) {
 	for _, value := range []string{"", "7", "1.5", "7, 9", "1,5", "-1", responseDate} {
 		f.Add(value)
@@ -171,20 +175,20 @@ func FuzzRetryAfter(f *testing.F) {
 		for _, name := range []string{"Retry-After", "Retry-After-Ms"} {
 			header := http.Header{name: {value}, "Date": {value}}
 			if got := transport.RetryAfter(header, time.Now()); got < 0 {
-				t.Errorf("%s: %q is %v", name, value, got)
+				t.Errorf("%s: %q is %v, want 0 or more", name, value, got)
 			}
 		}
 	})
 }
 
-// newWaitingConfig returns the waits of a client's defaults.
+// newWaitingConfig is newConfig with the waits of a client's defaults.
 func newWaitingConfig(base http.RoundTripper) transport.Config {
 	config := newConfig(base)
 	config.MinWait, config.MaxWait = 500*ms, 8*second
 	return config
 }
 
-// TestWait: the waits of a call grow. Each takes exactly as long as After says.
+// TestWait: the longest possible wait doubles with each retry. After is told the exact wait.
 func TestWait(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
@@ -204,7 +208,8 @@ func TestWait(t *testing.T) {
 	})
 }
 
-// TestRetryAfterWait is about the wait for a retry that a response asks for.
+// TestRetryAfterWait: a 429 or 503 is retried after the wait that it asks for, plus at most
+// 500 ms. Other responses are retried as if they did not ask.
 func TestRetryAfterWait(t *testing.T) {
 	t.Parallel()
 	in := func(d time.Duration) string {
@@ -213,7 +218,7 @@ func TestRetryAfterWait(t *testing.T) {
 	}
 	for _, tt := range []struct {
 		value     string
-		low, high time.Duration
+		low, high time.Duration // after a 429 or 503
 	}{
 		{"1", second, 1500 * ms},
 		{"7.25", 7250 * ms, 7750 * ms},
@@ -231,23 +236,30 @@ func TestRetryAfterWait(t *testing.T) {
 		{"soon", 500 * ms, second},
 		{in(-time.Hour), 500 * ms, second},
 	} {
-		for _, status := range []int{408, 409, 429, 500, 502, 503, 504} {
-			synctest.Test(t, func(t *testing.T) {
-				low, high := tt.low, tt.high
-				if status != 429 && status != 503 {
-					low, high = 500*ms, second
-				}
-				f := newFake(respond(status, "Retry-After", tt.value), respond(200))
-				start := time.Now()
-				tr := transport.New(newWaitingConfig(f))
-				wantAttempts(t, tr.Do(t.Context(), newRequest(t, baseURL)), 2)
-				if got := time.Since(start); got < low || got > high {
-					t.Errorf("%d with Retry-After %q: waited %v, want %v to %v",
-						status, tt.value, got, low, high)
-				}
-			})
+		for _, status := range []int{429, 503} {
+			wantRetryWait(t, status, tt.value, tt.low, tt.high)
+		}
+		for _, status := range []int{408, 409, 500, 502, 504} {
+			wantRetryWait(t, status, tt.value, 500*ms, second)
 		}
 	}
+}
+
+// wantRetryWait fails unless a response is retried once, after a wait of low to high.
+func wantRetryWait(
+	t *testing.T, status int, retryAfter string, low, high time.Duration,
+) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		f := newFake(respond(status, "Retry-After", retryAfter), respond(200))
+		start := time.Now()
+		tr := transport.New(newWaitingConfig(f))
+		wantAttempts(t, tr.Do(t.Context(), newRequest(t, baseURL)), 2)
+		if got := time.Since(start); got < low || got > high {
+			t.Errorf("%d with Retry-After %q: waited %v, want %v to %v",
+				status, retryAfter, got, low, high)
+		}
+	})
 }
 
 // TestMaxRetryAfter: a response that asks for a longer wait is returned at once.
@@ -256,7 +268,7 @@ func TestMaxRetryAfter(t *testing.T) {
 	for _, tt := range []struct {
 		value    string
 		limit    time.Duration
-		attempts int
+		attempts int // 4, with all retries, or 1
 	}{
 		{"60", time.Minute, 4},
 		{"60.001", time.Minute, 1},
@@ -275,7 +287,8 @@ func TestMaxRetryAfter(t *testing.T) {
 					tt.value, tt.limit, last.Number, tt.attempts)
 			}
 			if !last.Retryable {
-				t.Error("a long wait made the outcome not retryable")
+				t.Errorf("%s s with a limit of %v: Retryable is false, want true",
+					tt.value, tt.limit)
 			}
 			if tt.attempts == 1 {
 				wantElapsed(t, start, 0)
@@ -284,7 +297,7 @@ func TestMaxRetryAfter(t *testing.T) {
 	}
 }
 
-// TestWaitLimits: settings at the edge do not overflow.
+// TestWaitLimits: the smallest and largest settings work, and no sum of them overflows.
 func TestWaitLimits(t *testing.T) {
 	t.Parallel()
 	endless := strings.Repeat("9", 400)
@@ -334,22 +347,26 @@ func TestRetryAfterSpread(t *testing.T) {
 			wg.Go(func() { tr.Do(t.Context(), newRequest(t, baseURL)) })
 		}
 		wg.Wait()
-		var quarters [4]int
+		var quarters [4]int // retries in each quarter of the 500 ms
 		for _, retry := range f.requests[callers:] {
-			after := retry.at.Sub(start.Add(30 * second))
-			if after < 0 || after > 500*ms {
-				t.Fatalf("a retry came %v after the time asked for, want 0 to 500 ms", after)
+			late := retry.at.Sub(start.Add(30 * second))
+			if late < 0 || late > 500*ms {
+				t.Fatalf("a retry came %v after the time asked for, want 0 to 500 ms", late)
 			}
-			quarters[min(3, after/(125*ms))]++
+			quarters[quarterOf(late, 0, 500*ms)]++
 		}
-		if slices.Min(quarters[:]) < 50 {
-			t.Errorf("the retries are not spread over 500 ms: %v in its quarters", quarters)
+		// For 100 retries, 50 are more than five standard deviations.
+		for i, got := range quarters {
+			if got < callers/4-50 {
+				t.Errorf("got %d retries in quarter %d, want %d or more",
+					got, i+1, callers/4-50)
+			}
 		}
 	})
 }
 
-// TestRetryAfterOfResponse: the outcome says what a 429 or 503 asked for, however the call
-// ends.
+// TestRetryAfterOfResponse: the outcome says which wait a 429 or 503 asked for, although it
+// is not retried.
 func TestRetryAfterOfResponse(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -368,7 +385,7 @@ func TestRetryAfterOfResponse(t *testing.T) {
 		config.MaxRetries = 0
 		last := transport.New(config).Do(t.Context(), newRequest(t, baseURL))
 		if last.RetryAfter != tt.want {
-			t.Errorf("%d with Retry-After %s: got %v, want %v",
+			t.Errorf("%d with Retry-After %s: RetryAfter is %v, want %v",
 				tt.status, tt.value, last.RetryAfter, tt.want)
 		}
 	}
