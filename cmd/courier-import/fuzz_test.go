@@ -6,12 +6,12 @@ import (
 	"testing"
 )
 
-// readAll applies the plan to all records, and returns the rejected ones as a file
-// of rejects, and how many they are.
-func readAll(t *testing.T, r reader, o *readOptions) (rejects string, n int) {
+// applyAll applies the plan to all records. It returns how many are rejected, and a file of
+// rejects with them. If the input as a whole is refused, that is none.
+func applyAll(t *testing.T, r reader, o *readOptions) (rejects string, n int) {
 	t.Helper()
 	if c, isCSV := r.(*csvReader); isCSV {
-		c.layout.known = true
+		c.layout.known = true // as after the check that precedes an import
 	}
 	p := newPlan(r, "id", o)
 	var b strings.Builder
@@ -21,37 +21,46 @@ func readAll(t *testing.T, r reader, o *readOptions) (rejects string, n int) {
 		if err != nil { // the end, or JSON that is broken
 			return b.String(), n
 		}
-		if err := p.extend(); err != nil || p.isCSV && p.id < 0 {
-			return "", 0 // the input is refused
+		if err := p.extend(); err != nil {
+			return "", 0
+		}
+		hasNoIDColumn := p.isCSV && p.id < 0
+		if hasNoIDColumn {
+			return "", 0
 		}
 		id, _, problem := p.apply(&record)
-		if problem == nil && id == "" {
-			t.Error("a record without a user ID is delivered")
-		}
 		if problem != nil {
 			b.WriteString(r.reject(record, problem.String()))
 			n++
+			continue
+		}
+		if id == "" {
+			t.Error("a record has neither a user ID nor a problem, want one of them")
 		}
 	}
 }
 
-// Whatever the input is, its rejects, imported unchanged, are rejected again.
-func fuzz(t *testing.T, text string, open func(io.Reader) (reader, error)) {
+// checkRejectsAgain checks that the rejects of an input, imported unchanged, are rejected
+// again.
+func checkRejectsAgain(
+	t *testing.T, text string, open func(io.Reader, *readOptions) (reader, error),
+) {
+	t.Helper()
 	o := &readOptions{rest: "own"}
-	r, err := open(strings.NewReader(text))
+	r, err := open(strings.NewReader(text), o)
 	if err != nil {
+		return // the input is refused
+	}
+	rejects, want := applyAll(t, r, o)
+	if want == 0 {
 		return
 	}
-	rejects, n := readAll(t, r, o)
-	if n == 0 {
-		return
-	}
-	again, err := open(strings.NewReader(rejects))
+	again, err := open(strings.NewReader(rejects), o)
 	if err != nil {
 		t.Fatalf("the rejects are refused: %v\n%q", err, rejects)
 	}
-	if _, got := readAll(t, again, o); got != n {
-		t.Errorf("%d of the %d rejects are rejected again\n%q", got, n, rejects)
+	if _, got := applyAll(t, again, o); got != want {
+		t.Errorf("%d rejects were rejected again, want %d\n%q", got, want, rejects)
 	}
 }
 
@@ -70,8 +79,8 @@ func FuzzCSV(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		fuzz(t, text, func(r io.Reader) (reader, error) {
-			return newCSV(newScanner(r), decoded{}, &readOptions{rest: "own"})
+		checkRejectsAgain(t, text, func(r io.Reader, o *readOptions) (reader, error) {
+			return newCSV(newScanner(r), decoded{}, o)
 		})
 	})
 }
@@ -88,11 +97,12 @@ func FuzzJSON(f *testing.F) {
 		f.Add(seed)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		if !strings.HasPrefix(text, "{") && !strings.HasPrefix(text, "[") {
+		isJSON := strings.HasPrefix(text, "{") || strings.HasPrefix(text, "[")
+		if !isJSON {
 			return
 		}
-		fuzz(t, text, func(r io.Reader) (reader, error) {
-			return newJSON(newScanner(r), decoded{}, &readOptions{rest: "own"})
+		checkRejectsAgain(t, text, func(r io.Reader, o *readOptions) (reader, error) {
+			return newJSON(newScanner(r), decoded{}, o)
 		})
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"time"
 )
 
+// TestRejects has rows that Courier or the client refuses. They are rejected, and the others
+// are merged. A later run reads them only if they changed, and clears those that it can sync.
 func TestRejects(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, db *testDatabase) {
@@ -34,11 +36,12 @@ func TestRejects(t *testing.T) {
 		}
 		checkRejects(t, db, want)
 
-		// A later run leaves them alone until they change, and then clears the entry.
 		f.respondNormally()
 		s = mustSync(t, db, f, small)
 		checkCount(t, "read by the second run", &s.read, 0)
 		checkRejects(t, db, want)
+
+		// All change but the two without a valid id.
 		db.exec(t, `UPDATE users SET updated_at = $1, custom = NULL
 			WHERE id IN ('u03', 'u05', 'u24')`, time.Now())
 		db.exec(t, "UPDATE users SET updated_at = $1, deleted_at = $1 WHERE id = 'u04'", time.Now())
@@ -48,7 +51,7 @@ func TestRejects(t *testing.T) {
 	})
 }
 
-// TestRejectsTooLarge has a row that is too large for Courier, by its own response.
+// TestRejectsTooLarge has a row that is too large for Courier, which responds with a 413.
 func TestRejectsTooLarge(t *testing.T) {
 	t.Parallel()
 	db, f := newTestSQLite(t), newFakeCourier(t)
@@ -70,7 +73,8 @@ func TestRejectsBrokenText(t *testing.T) {
 	checkRejects(t, db, map[string]string{"ada": "profile.name: "})
 }
 
-// TestRejectsRowsWithoutID has ids that are NULL, which no page can contain.
+// TestRejectsRowsWithoutID has ids that are NULL, which no page can contain. The rows are
+// counted as rejected, until they have an id.
 func TestRejectsRowsWithoutID(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, db *testDatabase) {
@@ -78,25 +82,31 @@ func TestRejectsRowsWithoutID(t *testing.T) {
 		f := newFakeCourier(t)
 		db.exec(t, `INSERT INTO users (id, updated_at, name) VALUES
 			('ada', $1, 'Ada'), (NULL, $1, 'A'), (NULL, $1, 'B'), ('bo', $1, 'Bo')`, past)
-		one := small
-		one.page = 1
-		s := mustSync(t, db, f, one)
+		pagesOf1 := small
+		pagesOf1.page = 1
+		s := mustSync(t, db, f, pagesOf1)
 		checkCount(t, "rejected", &s.rejected, 2)
 		f.checkName(t, "ada", "Ada")
 		f.checkName(t, "bo", "Bo")
 		db.exec(t, "UPDATE users SET id = name, updated_at = $1 WHERE id IS NULL", time.Now())
-		s = mustSync(t, db, f, one)
+		s = mustSync(t, db, f, pagesOf1)
 		checkCount(t, "rejected later", &s.rejected, 0)
 		f.checkName(t, "A", "A")
+		f.checkName(t, "B", "B")
 	})
 }
 
-// TestFailure has a row that gets no success, for a reason that is not its own.
+// TestFailure has a row that fails for a reason that is not its own. The sync stops, the
+// watermark stays before that row, and the next run resumes there.
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	const noResponse = 0
 	for _, status := range []int{noResponse, 500, 503, 429, 409} {
-		t.Run(fmt.Sprint(status), func(t *testing.T) {
+		name := fmt.Sprint(status)
+		if status == noResponse {
+			name = "no response"
+		}
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			eachDatabase(t, func(t *testing.T, db *testDatabase) {
 				f := newFakeCourier(t)
@@ -105,14 +115,16 @@ func TestFailure(t *testing.T) {
 				f.respond("u13", fault{status: status})
 				f.respond("u11", fault{status: 400})
 				_, text := mustStop(t, db, f, small)
-				checkContains(t, text, past.Add(13*time.Second).Format(time.RFC3339Nano))
+				timeOfU13 := past.Add(13 * time.Second)
+				checkContains(t, text, timeOfU13.Format(time.RFC3339Nano))
 				checkOmits(t, text, "u13")
 				checkRejects(t, db, map[string]string{"u11": "400 "})
 				if got := db.watermark(t).ID.V; got != "u12" {
 					t.Errorf("the watermark is after %s, want u12", got)
 				}
+				// u19 is on the same page, after the failure.
 				if n := f.operations("delete profile")["u19"]; n != 0 {
-					t.Error("a profile was deleted after the failure")
+					t.Errorf("%d deletions of u19, want none after a failure", n)
 				}
 
 				f.respondNormally()
@@ -126,7 +138,8 @@ func TestFailure(t *testing.T) {
 	}
 }
 
-// TestRefusedKey has Courier refuse the API key in the middle of a run.
+// TestRefusedKey has Courier refuse the API key in the middle of a run. The sync stops there,
+// and rejects no row.
 func TestRefusedKey(t *testing.T) {
 	t.Parallel()
 	for _, status := range []int{401, 403} {
@@ -138,6 +151,7 @@ func TestRefusedKey(t *testing.T) {
 			_, text := mustStop(t, db, f, small)
 			checkContains(t, text, fmt.Sprint(status, " test_error"))
 			checkRejects(t, db, nil)
+			// The page of u00 to u09 was synced, and u13 was not.
 			if got := db.watermark(t).ID.V; got < "u09" || got > "u12" {
 				t.Errorf("the watermark is after %s, want u09 to u12", got)
 			}
@@ -148,7 +162,7 @@ func TestRefusedKey(t *testing.T) {
 	}
 }
 
-// TestFirstRowFails leaves the watermark before all rows.
+// TestFirstRowFails stops twice at the first row of all. A run after that skips no row.
 func TestFirstRowFails(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, db *testDatabase) {
@@ -163,8 +177,8 @@ func TestFirstRowFails(t *testing.T) {
 	})
 }
 
-// TestFailureInTheOverlap has a failure among rows that an earlier run read already.
-// Each run would creep back by the overlap if it began anew.
+// TestFailureInTheOverlap has a failure among rows that are older than the last run, but
+// within its overlap. Each run resumes at that row: none goes back by another overlap.
 func TestFailureInTheOverlap(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, db *testDatabase) {
@@ -185,7 +199,7 @@ func TestFailureInTheOverlap(t *testing.T) {
 	})
 }
 
-// TestOutage has nothing work. The run must not try every row of a large page.
+// TestOutage has every request fail. The run must not try every row of a large page.
 func TestOutage(t *testing.T) {
 	t.Parallel()
 	for name, outage := range map[string]fault{
@@ -196,7 +210,8 @@ func TestOutage(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			db, f := newTestSQLite(t), newFakeCourier(t)
-			for i := range 300 {
+			const rows = 300
+			for i := range rows {
 				id := fmt.Sprint("user-", i)
 				db.add(t, id, past, id)
 				f.respond(id, outage)
@@ -204,18 +219,19 @@ func TestOutage(t *testing.T) {
 			large := small
 			large.page = 1000
 			mustStop(t, db, f, large)
-			if n := f.count(); n >= 300 {
-				t.Errorf("%d requests were sent", n)
+			if n := f.count(); n >= rows {
+				t.Errorf("%d requests were sent, want fewer than %d", n, rows)
 			}
 			checkRejects(t, db, nil)
 			f.respondNormally()
 			s := mustSync(t, db, f, large)
-			checkCount(t, "merged in the end", &s.merged, 300)
+			checkCount(t, "merged in the end", &s.merged, rows)
 		})
 	}
 }
 
-// TestDatabaseIsLost loses the connection while a page is sent.
+// TestDatabaseIsLost ends the connection to the database while the second page is sent. The
+// next run repeats at most that page.
 func TestDatabaseIsLost(t *testing.T) {
 	t.Parallel()
 	db, f := newTestPostgres(t), newFakeCourier(t)
@@ -226,12 +242,13 @@ func TestDatabaseIsLost(t *testing.T) {
 				WHERE locktype = 'advisory' AND objid = 'users'::regclass`)
 		}
 	})
-	if _, err := syncOnce(t, db, f, small); !errors.Is(err, errSave) {
-		t.Fatalf("error %v, want %v", err, errSave)
+	_, err := syncOnce(t, db, f, small)
+	if !errors.Is(err, errSave) {
+		t.Fatalf("got the error %v, want %v", err, errSave)
 	}
 	mustSync(t, db, f, small)
 	f.checkNames(t, 25)
-	if n := f.count(); n > 35 {
-		t.Errorf("%d requests for 25 rows and pages of 10", n)
+	if n := f.count(); n > 25+10 {
+		t.Errorf("%d requests for 25 rows and pages of 10, want at most 35", n)
 	}
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"database/sql"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// planOf returns the plan of a query of pages.
+// planOf returns the database's plan of the query of a page that begins at from.
 func planOf(t *testing.T, db *testDatabase, o options, from position) string {
 	t.Helper()
 	s := &syncer{options: o}
@@ -20,9 +21,11 @@ func planOf(t *testing.T, db *testDatabase, o options, from position) string {
 	}
 	defer s.store.close()
 	query, args := s.store.pageQuery(from, time.Now(), 500)
-	explain, columns := "EXPLAIN ", 1
+	var line string
+	explain, columns := "EXPLAIN ", []any{&line}
 	if db.isSQLite() {
-		explain, columns = "EXPLAIN QUERY PLAN ", 4
+		explain = "EXPLAIN QUERY PLAN "
+		columns = []any{new(any), new(any), new(any), &line} // after id, parent, notused
 	}
 	rows, err := s.store.conn.QueryContext(t.Context(), explain+query, args...)
 	if err != nil {
@@ -31,17 +34,19 @@ func planOf(t *testing.T, db *testDatabase, o options, from position) string {
 	defer rows.Close()
 	plan := ""
 	for rows.Next() {
-		var line string
-		values := []any{new(any), new(any), new(any), &line}
-		if err := rows.Scan(values[len(values)-columns:]...); err != nil {
+		if err := rows.Scan(columns...); err != nil {
 			t.Fatal(err)
 		}
 		plan += line + "\n"
 	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
 	return plan
 }
 
-// checkPlans checks that the queries of pages are ranges of an index, in its order.
+// checkPlans checks that the query of a page reads a range of an index, and does not sort. It
+// does so for pages that begin at a time, and after a row with that time.
 func checkPlans(t *testing.T, db *testDatabase, o options, index string) {
 	t.Helper()
 	for _, id := range []sql.Null[string]{{}, {V: "user-1", Valid: true}} {
@@ -58,7 +63,7 @@ func checkPlans(t *testing.T, db *testDatabase, o options, index string) {
 func TestPageUsesTheIndex(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, db *testDatabase) {
-		if !db.isSQLite() {
+		if !db.isSQLite() { // PostgreSQL uses no index for a small table
 			db.exec(t, `INSERT INTO users (id, updated_at)
 				SELECT 'user-' || n, '2026-01-01'::timestamptz + n * interval '1 second'
 				FROM generate_series(1, 20000) AS n`)
@@ -68,11 +73,13 @@ func TestPageUsesTheIndex(t *testing.T) {
 	})
 }
 
-// TestKindsOfID pages through ids that are not text.
+// TestKindsOfID pages through ids that are not text. The first run stops at a row, and the
+// second one resumes there.
 func TestKindsOfID(t *testing.T) {
 	t.Parallel()
+	// Rows with a uuid are added from the highest to the lowest.
 	uuid := func(i int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", 100-i) }
-	number := func(i int) string { return fmt.Sprint(95 + i) } // 99 and 100 differ in length
+	number := func(i int) string { return fmt.Sprint(95 + i) } // the text "100" is before "99"
 	for _, test := range []struct {
 		name, kind string
 		new        func(*testing.T) *testDatabase
@@ -91,43 +98,43 @@ func TestKindsOfID(t *testing.T) {
 				want = append(want, test.id(i))
 				db.add(t, test.id(i), past, "Ada")
 			}
-			f.respond(test.id(7), fault{status: 400})
-			f.respond(test.id(8), fault{status: 503})
-			two := small
-			two.page = 2
-			mustStop(t, db, f, two)
+			toReject, toStop := test.id(7), test.id(8)
+			f.respond(toReject, fault{status: 400})
+			f.respond(toStop, fault{status: 503})
+			pagesOf2 := small
+			pagesOf2.page = 2
+			mustStop(t, db, f, pagesOf2)
 			f.respondNormally()
-			db.exec(t, "UPDATE users SET updated_at = $1 WHERE id = $2", time.Now(), test.id(7))
-			mustSync(t, db, f, two)
-			got := []string{}
-			for id := range f.profiles(t) {
-				got = append(got, id)
-			}
-			slices.Sort(got)
+			// Only with a new time is a rejected row read again.
+			db.exec(t, "UPDATE users SET updated_at = $1 WHERE id = $2", time.Now(), toReject)
+			mustSync(t, db, f, pagesOf2)
 			slices.Sort(want)
+			got := slices.Sorted(maps.Keys(f.profiles(t)))
 			if diff := cmp.Diff(want, got); diff != "" {
-				t.Errorf("profiles: -want +got\n%s", diff)
+				t.Errorf("users with a profile (-want +got):\n%s", diff)
 			}
 			checkRejects(t, db, nil)
 		})
 	}
 }
 
-// TestUnusableTimes has an updated_at that pagination would skip.
+// TestUnusableTimes has an updated_at that pagination would skip. The sync stops, and says
+// what to do.
 func TestUnusableTimes(t *testing.T) {
 	t.Parallel()
 	const inUTC = "store it as UTC in the form 2006-01-02T15:04:05.000000Z"
-	milliseconds := `strftime('%Y-%m-%dT%H:%M:%f000Z', "updated_at" / 1000.0, 'unixepoch')`
+	fromMilliseconds := `strftime('%Y-%m-%dT%H:%M:%f000Z', "updated_at" / 1000.0, 'unixepoch')`
 	for _, test := range []struct {
 		name  string
 		new   func(*testing.T) *testDatabase
 		kind  string // of the column
 		value string
-		want  string
+		want  string // advice
 	}{
 		{"PostgreSQL/NULL", newTestPostgres, "timestamptz", "NULL", "NULL or unusable in 1 row,"},
 		{"PostgreSQL/infinity", newTestPostgres, "timestamptz", "'infinity'", "a finite time"},
-		{"PostgreSQL/minus infinity", newTestPostgres, "timestamptz", "'-infinity'", "a finite"},
+		{"PostgreSQL/minus infinity", newTestPostgres, "timestamptz", "'-infinity'",
+			"a finite time"},
 		{"PostgreSQL/without time zone", newTestPostgres, "timestamp", "now()",
 			`a view that has "updated_at" AT TIME ZONE 'UTC' AS updated_at`},
 		{"PostgreSQL/epoch", newTestPostgres, "bigint", "1767323045000",
@@ -137,7 +144,7 @@ func TestUnusableTimes(t *testing.T) {
 		{"SQLite/milliseconds", newTestSQLite, "TEXT", "'2026-01-02T03:04:05.678Z'", inUTC},
 		{"SQLite/nanoseconds", newTestSQLite, "TEXT", "'2026-01-02T03:04:05.678901234Z'", inUTC},
 		{"SQLite/offset", newTestSQLite, "TEXT", "'2026-01-02T03:04:05.678901+01:00'", inUTC},
-		{"SQLite/epoch milliseconds", newTestSQLite, "INTEGER", "1767323045678", milliseconds},
+		{"SQLite/epoch milliseconds", newTestSQLite, "INTEGER", "1767323045678", fromMilliseconds},
 		{"SQLite/epoch seconds", newTestSQLite, "INTEGER", "1767323045",
 			`strftime('%Y-%m-%dT%H:%M:%f000Z', "updated_at", 'unixepoch')`},
 	} {
@@ -152,7 +159,7 @@ func TestUnusableTimes(t *testing.T) {
 	}
 }
 
-// TestAdviceOnTimes follows the advice for each kind of time in SQLite.
+// TestAdviceOnTimes follows the advice for each kind of time in SQLite, and the sync works.
 func TestAdviceOnTimes(t *testing.T) {
 	t.Parallel()
 	for name, value := range map[string]string{
@@ -180,7 +187,7 @@ func TestAdviceOnTimes(t *testing.T) {
 	}
 }
 
-// TestSQLiteTimes checks that the text of times compares as the times do.
+// TestSQLiteTimes checks that texts of times compare as the times do, and are read back.
 func TestSQLiteTimes(t *testing.T) {
 	t.Parallel()
 	ascending := []time.Time{
@@ -197,7 +204,7 @@ func TestSQLiteTimes(t *testing.T) {
 	for _, at := range ascending {
 		text := new(sqlite).timeValue(at).(string)
 		if text <= previous {
-			t.Errorf("%s is not after %s", text, previous)
+			t.Errorf("got the text %s, want one after %s", text, previous)
 		}
 		previous = text
 		back, err := parseTime(text)
@@ -205,12 +212,12 @@ func TestSQLiteTimes(t *testing.T) {
 			t.Error(err)
 		}
 		if want := at.Truncate(time.Microsecond); !back.Equal(want) {
-			t.Errorf("%s is read as %v, want %v", text, back, want)
+			t.Errorf("%s was read as %v, want %v", text, back, want)
 		}
 	}
 }
 
-// TestRoleWithoutCreate runs as a role that may not create tables.
+// TestRoleWithoutCreate syncs as a role that may not create tables, once they exist.
 func TestRoleWithoutCreate(t *testing.T) {
 	t.Parallel()
 	db, f := newTestPostgres(t), newFakeCourier(t)
@@ -221,7 +228,8 @@ func TestRoleWithoutCreate(t *testing.T) {
 	f.checkName(t, "ada", "Ada")
 }
 
-// grantTo creates a role that may do what the sync needs in the schema of the test.
+// grantTo creates a role that may read and write all tables of the test's schema, but may
+// not create one.
 func (db *testDatabase) grantTo(t *testing.T, role string) {
 	t.Helper()
 	schema := db.schemaName()
@@ -237,7 +245,7 @@ func (db *testDatabase) as(role string) *testDatabase {
 	return &other
 }
 
-// TestTablesOfEarlierVersion has the tables of version 0.2, which know no schemas.
+// TestTablesOfEarlierVersion has the tables of version 0.2. The sync says to drop them.
 func TestTablesOfEarlierVersion(t *testing.T) {
 	t.Parallel()
 	eachDatabase(t, func(t *testing.T, db *testDatabase) {

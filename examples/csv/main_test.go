@@ -13,8 +13,9 @@ import (
 	"github.com/courier-profiles/courier-go/couriertest"
 )
 
-// What failed is in the second file, in the order of the first. Merging that file completes
-// the profile once the cause is gone.
+// Rows that were not merged are written to the file of failures, in the order of the input.
+// Once the cause is gone, merging that file completes the profile. It then has only the rows
+// that failed again.
 func TestMergeFile(t *testing.T) {
 	t.Parallel()
 	server := couriertest.NewServer(t)
@@ -22,15 +23,22 @@ func TestMergeFile(t *testing.T) {
 	folder := t.TempDir()
 	input := filepath.Join(folder, "users.csv")
 	failed := filepath.Join(folder, "failed.csv")
-	const users = "email,id,name\nada@example.com,user-1,Ada\n,user-1,Ada King\n,,Bo\n"
+	const users = `email,id,name
+ada@example.com,user-1,Ada
+,user-1,Ada King
+,,Bo
+`
 	if err := os.WriteFile(input, []byte(users), 0o600); err != nil {
 		t.Fatal(err)
 	}
 
 	server.Fail(couriertest.Fault{Status: 503})
 	err := mergeFile(t.Context(), client, input, failed)
-	if err == nil || !strings.Contains(err.Error(), failed) {
-		t.Errorf("the first run returned %v, want an error that names the file of failures", err)
+	if err == nil {
+		t.Fatal("the first run returned no error, want one that names the file of failures")
+	}
+	if !strings.Contains(err.Error(), failed) {
+		t.Errorf("the first run returned the error %v, want one that names %s", err, failed)
 	}
 	want := [][]string{
 		{"id", "name", "email", "phone_number", "plan", "retryable"},
@@ -44,7 +52,7 @@ func TestMergeFile(t *testing.T) {
 
 	err = mergeFile(t.Context(), client, failed, failed)
 	if err == nil {
-		t.Error("the second run returned no error, but one row has no ID")
+		t.Error("the second run returned no error, want one, as a row has no ID")
 	}
 	want = [][]string{want[0], want[3]}
 	if diff := cmp.Diff(want, readFailures(t, failed)); diff != "" {
@@ -56,7 +64,8 @@ func TestMergeFile(t *testing.T) {
 	}
 }
 
-// readFailures returns a file of failures without the texts of the errors.
+// readFailures returns a file of failures without its last column, the text of the error. It
+// fails if a row has none.
 func readFailures(t *testing.T, name string) [][]string {
 	t.Helper()
 	file, err := os.Open(name)
@@ -70,7 +79,7 @@ func readFailures(t *testing.T, name string) [][]string {
 	}
 	for i, record := range records {
 		if record[len(record)-1] == "" {
-			t.Errorf("line %d has no error", i+1)
+			t.Errorf("the last column of line %d is empty, want an error", i+1)
 		}
 		records[i] = record[:len(record)-1]
 	}

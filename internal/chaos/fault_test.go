@@ -7,30 +7,38 @@ import (
 	"github.com/courier-profiles/courier-go/couriertest"
 )
 
-// fault is what happens to the first request of a call. The rest works.
+const (
+	up   = "upstream"
+	down = "downstream"
+
+	attemptTimeout = 3 * time.Second
+)
+
+// fault is what happens to the first request of a call. Later requests meet no fault.
 type fault struct {
 	name   string
-	server couriertest.Fault // of the first request
-	toxics []string          // of the first connection
+	server couriertest.Fault // what the server does to the first request
+	toxics []string          // what a proxy does to the first connection
 
-	refused   bool // the first connection is
+	refused   bool // the first connection is refused
 	handshake bool // the toxics hit the TLS handshake, not the request
 
-	err     string        // type of the error of the first attempt, or none if it succeeds
-	retried retried       // which calls
-	slows   time.Duration // the least time that the first attempt takes
+	err     string        // type of the first attempt's error, or "" for a success
+	retried retried       // which calls are retried
+	slows   time.Duration // how long the first attempt takes at least
 }
 
 // retried says which calls the client retries.
 type retried struct{ idempotent, withKey, patch bool }
 
 var (
-	byAll           = retried{idempotent: true, withKey: true, patch: true}
-	byIdempotent    = retried{idempotent: true, withKey: true}
-	byIdempotentNo5 = retried{idempotent: true} // Courier would replay a 500 for the key
+	byAll        = retried{idempotent: true, withKey: true, patch: true}
+	byIdempotent = retried{idempotent: true, withKey: true}
+	// byIdempotentWithoutKey is for a 500, which Courier would replay for the key.
+	byIdempotentWithoutKey = retried{idempotent: true}
 )
 
-// The retry table of the package page, one row for each fault.
+// faults returns the retry table of the package page, with a row for each fault.
 func faults() []fault {
 	const (
 		conflict   = "*courier.ConflictError"
@@ -52,7 +60,7 @@ func faults() []fault {
 		{name: "409", server: status(409), err: conflict, retried: byIdempotent},
 		{name: "413", server: status(413), err: "*courier.PayloadTooLargeError"},
 		{name: "429", server: status(429), err: rateLimit, retried: byAll},
-		{name: "500", server: status(500), err: server, retried: byIdempotentNo5},
+		{name: "500", server: status(500), err: server, retried: byIdempotentWithoutKey},
 		{name: "501", server: status(501), err: server},
 		{name: "502", server: status(502), err: server, retried: byIdempotent},
 		{name: "503", server: status(503), err: server, retried: byAll},
@@ -81,6 +89,7 @@ func faults() []fault {
 		{name: "silent", toxics: toxic("timeout", down, `"timeout":0`),
 			err: connection, retried: byIdempotent},
 
+		// What slows the first attempt down, but lets it succeed.
 		{name: "latency", toxics: bothWays("latency", `"latency":20,"jitter":15`),
 			slows: 10 * time.Millisecond},
 		{name: "bandwidth", toxics: bothWays("bandwidth", `"rate":5`),
@@ -91,14 +100,7 @@ func faults() []fault {
 	}
 }
 
-const (
-	up   = "upstream"
-	down = "downstream"
-
-	attemptTimeout = 3 * time.Second
-)
-
-// toxic returns a toxic as toxiproxy's API takes it.
+// toxic returns one toxic, in the JSON of toxiproxy's API.
 func toxic(kind, stream, attributes string) []string {
 	return []string{fmt.Sprintf(
 		`{"type":%q,"stream":%q,"attributes":{%s}}`, kind, stream, attributes)}
