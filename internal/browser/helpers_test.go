@@ -3,7 +3,6 @@ package browser
 import (
 	"bufio"
 	"context"
-	"flag"
 	"fmt"
 	"net/url"
 	"os"
@@ -29,7 +28,6 @@ var (
 )
 
 func TestMain(m *testing.M) {
-	flag.Parse()
 	code, err := runTests(m)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
