@@ -59,8 +59,8 @@ func measure(which int, r row, url string, duration time.Duration) map[figure]fl
 		var started atomic.Int64
 		end := time.Now().Add(d)
 		r.run(c, r.inFlight, func() bool {
-			if time.Now().After(end) {
-				return false
+			if started.Load() > 0 && time.Now().After(end) {
+				return false // but one call at least, or the figures would be divided by 0
 			}
 			started.Add(1)
 			return true
