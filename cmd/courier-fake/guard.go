@@ -7,9 +7,10 @@ import (
 )
 
 // guard protects a server on this machine from web pages that its user visits: it
-// refuses what they send. A server that listens on the loopback interface also refuses
-// requests for another host, which is how a page of that host would read responses (DNS
-// rebinding). The host in addr, the value of -addr, is always served.
+// refuses what they send, but not a GET, which may be a link to the page. A server that
+// listens on the loopback interface also refuses requests for another host, which is how a
+// page of that host would read responses (DNS rebinding). The host in addr, the value of
+// -addr, is always served.
 func guard(next http.Handler, addr string, listensOn net.Addr) http.Handler {
 	onlyLoopback := isLoopback(hostname(listensOn.String()))
 	sameOrigin := http.NewCrossOriginProtection().Handler(next)

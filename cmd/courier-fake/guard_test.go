@@ -47,6 +47,10 @@ func TestGuard(t *testing.T) {
 			"a page of another site", network, "DELETE", "another.internal:8080",
 			http.Header{"Sec-Fetch-Site": {"cross-site"}}, 403,
 		},
+		{
+			"a link on a page of another site", loopback, "GET", "localhost:8080",
+			http.Header{"Sec-Fetch-Site": {"cross-site"}}, 200,
+		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()

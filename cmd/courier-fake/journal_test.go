@@ -138,7 +138,6 @@ func TestJournalIsBounded(t *testing.T) {
 	if got := calls[0].latest().Number; got != maxRequests+10 {
 		t.Errorf("the first is request %d, want the latest", got)
 	}
-
 }
 
 // Large requests are fewer, wherever they are large.

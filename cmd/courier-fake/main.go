@@ -18,8 +18,8 @@
 // The page shows the latest 500 requests as they come, what each changed, and all
 // profiles, and it makes the next requests fail. On the loopback interface, only
 // requests to localhost, 127.0.0.1, [::1] and the host in -addr are served. With an
-// -addr of a network, anyone who can reach it sees what is sent. Requests of web pages
-// from other origins are always refused.
+// -addr of a network, anyone who can reach it sees what is sent. What web pages from
+// other origins send is always refused, except for GET, whose response they cannot read.
 //
 // With -fail, the first requests get the given statuses and change nothing, to test
 // how a client handles them. With
