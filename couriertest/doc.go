@@ -22,7 +22,9 @@
 // [Handler.Requests] or [Handler.OnRequest].
 //
 // [Handler.Fail] makes the next requests fail, one [Fault] for each. Where requests of
-// several users overlap, [Handler.FailUser] makes those of one user fail.
+// several users overlap, [Handler.FailUser] makes those of one user fail. [Handler.Faults]
+// returns the faults that no request has taken yet, and [Handler.ClearFaults] removes
+// them. [Handler.Clear] removes all data.
 //
 // # What Courier documents
 //
