@@ -197,13 +197,22 @@ func TestDelayOfAbandonedRequest(t *testing.T) {
 
 func TestRefuses(t *testing.T) {
 	t.Parallel()
-	for _, args := range [][]string{
-		{"-key", ""},
-		{"-addr", "127.0.0.1"},
-		{"-delay", "-1s"},
+	drain, stop := context.WithCancel(t.Context())
+	stop() // ends what should not have started
+	for _, test := range []struct {
+		args []string
+		want string
+	}{
+		{[]string{"-key", ""}, "-key is empty"},
+		{[]string{"-addr", "127.0.0.1"}, "missing port"},
+		{[]string{"-delay", "-1s"}, "-delay is negative"},
+		{[]string{"-fail=503", "8080"}, `unexpected argument "8080"`},
 	} {
-		if err := run(t.Context(), t.Context(), args, io.Discard); err == nil {
-			t.Errorf("run(%q) started", args)
+		err := run(t.Context(), drain, test.args, io.Discard)
+		if err == nil {
+			t.Errorf("run(%q) started", test.args)
+		} else if !strings.Contains(err.Error(), test.want) {
+			t.Errorf("run(%q): the error is %q, want %q", test.args, err, test.want)
 		}
 	}
 }
