@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -61,6 +62,24 @@ func TestMergeAppearsWithoutReload(t *testing.T) {
 	}
 	if !evaluate[bool](t, tab, "window.sameDocument === true") {
 		t.Error("the page was loaded again")
+	}
+}
+
+// A row says when a request came, what it was, and how it went.
+func TestRow(t *testing.T) {
+	t.Parallel()
+	f := startFake(t)
+	f.merge(t, "user-1", ada())
+	cells := texts(t, openTab(t, f, "/"), "#requests td")
+	want := []string{`^\d\d:\d\d:\d\d\.\d{3}$`, `^merge profile$`, `^user-1$`, `^200 OK$`,
+		`^[\d.]+(µs|ms|s)$`, `^1$`}
+	if len(cells) != len(want) {
+		t.Fatalf("%d cells, want %d: %q", len(cells), len(want), cells)
+	}
+	for i, pattern := range want {
+		if !regexp.MustCompile(pattern).MatchString(cells[i]) {
+			t.Errorf("cell %d is %q, want %s", i+1, cells[i], pattern)
+		}
 	}
 }
 
@@ -132,6 +151,38 @@ func TestFault(t *testing.T) {
 	statuses := texts(t, tab, "tbody.retried .succeeded, tbody.retried .failed")
 	if diff := cmp.Diff([]string{"200 OK", "429 Too Many Requests"}, statuses); diff != "" {
 		t.Errorf("attempts of the call of user-1, latest first (-want +got):\n%s", diff)
+	}
+}
+
+// Faults of the connection that are set on the page meet a client as well.
+func TestFaultsOfTheConnection(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		response, delay string
+		attempts        int
+	}{
+		{response: "reset", attempts: 2},
+		{response: "cutoff", attempts: 2},
+		{response: "normal", delay: "100", attempts: 1},
+	} {
+		t.Run(test.response, func(t *testing.T) {
+			t.Parallel()
+			f := startFake(t)
+			tab := openTab(t, f, "/ui/faults")
+			do(t, tab, set("#response", test.response), set("#delay", test.delay),
+				click("#set"), visible("#queues li"))
+			start := time.Now()
+			result, err := f.client.Profiles.Merge(t.Context(), "user-1", ada())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if result.Attempts != test.attempts {
+				t.Errorf("%d attempts, want %d", result.Attempts, test.attempts)
+			}
+			if took := time.Since(start); test.delay != "" && took < 100*time.Millisecond {
+				t.Errorf("the merge took %v, want at least 100ms", took)
+			}
+		})
 	}
 }
 
