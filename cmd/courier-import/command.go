@@ -39,11 +39,14 @@ func (c *command) without(input string, names ...string) string {
 func (c *command) below(line string, flags []string, input *csvReader) string {
 	file := c.input()
 	isPlain := input.text.encoding == "UTF-8" && !input.text.marked && !input.sep
-	isPacked := strings.HasSuffix(file, ".gz") || strings.HasSuffix(file, ".zst")
-	if !isPlain || isPacked || input.skip > 0 || file == "-" {
+	if !isPlain || input.skip > 0 || file == "-" {
 		return ""
 	}
-	return "(echo " + job.Quote(line) + "; cat " + job.ShellPath(file) + ") | " +
+	unpack := "cat "
+	if input.text.packed != "" {
+		unpack = input.text.packed + " -dc < " // of a file of any name
+	}
+	return "(echo " + job.Quote(line) + "; " + unpack + job.ShellPath(file) + ") | " +
 		c.text(flags, []string{"id", "column"}, "-")
 }
 

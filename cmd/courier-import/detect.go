@@ -29,7 +29,7 @@ var kinds = []struct {
 	{"application/x-7z-compressed", "a 7-Zip archive", extract("7z x -aos")},
 	{"application/x-rar-compressed", "a RAR archive", extract("unrar x -o-")},
 	{"application/vnd.apache.parquet", "a Parquet file",
-		pipe(`duckdb -csv -c "FROM read_parquet('%s')"`)},
+		query},
 	{"application/vnd.sqlite3", "an SQLite database",
 		pipe("sqlite3 -header -csv %s 'SELECT * FROM users'")},
 	{"application/vnd.openxmlformats-officedocument.spreadsheetml.sheet", "an Excel workbook",
@@ -61,6 +61,14 @@ func pipe(format string) func(path string, cmd *command) string {
 	}
 }
 
+// query imports the table in a Parquet file.
+func query(path string, cmd *command) string {
+	sql := "FROM read_parquet('" + strings.ReplaceAll(job.PathInShell(path), "'", "''") + "')"
+	escape := strings.NewReplacer(`\`, `\\`, `"`, `\"`, "$", `\$`, "`", "\\`")
+	return "import that:\n\tduckdb -csv -c \"" + escape.Replace(sql) + `" | ` +
+		cmd.without("-")
+}
+
 // extract writes the files of an archive, and overwrites none. Nobody knows their
 // names.
 func extract(program string) func(path string, cmd *command) string {
@@ -79,17 +87,17 @@ func convert(path string, cmd *command) string {
 		cmd.without(filepath.Join(stem+"-csv", filepath.Base(stem)+".csv"))
 }
 
-// text returns what is in r once it is decompressed, and refuses what is not text.
+// text returns what is in r once it is decompressed, with gzip or zstd if packed says
+// so, and refuses what is not text.
 // cmd is for the one that an error has.
-func text(r io.Reader, cmd *command) (*bufio.Reader, error) {
+func text(r io.Reader, cmd *command) (_ *bufio.Reader, packed string, _ error) {
 	b := bufio.NewReaderSize(r, 64<<10)
 	begin, _ := b.Peek(4)
-	packed := ""
 	switch {
 	case bytes.HasPrefix(begin, []byte{0x1f, 0x8b}):
 		unzipped, err := gzip.NewReader(b)
 		if err != nil {
-			return nil, damaged("gzip", err)
+			return nil, "", damaged("gzip", err)
 		}
 		packed = "gzip"
 		b = bufio.NewReaderSize(&unpacked{unzipped, packed}, 64<<10)
@@ -98,16 +106,16 @@ func text(r io.Reader, cmd *command) (*bufio.Reader, error) {
 		unzipped, err := zstd.NewReader(b, zstd.WithDecoderConcurrency(1),
 			zstd.WithDecoderMaxWindow(128<<20))
 		if err != nil {
-			return nil, damaged("zstd", err)
+			return nil, "", damaged("zstd", err)
 		}
 		packed = "zstd"
 		b = bufio.NewReaderSize(&unpacked{unzipped, packed}, 64<<10)
 	}
 	begin, err := b.Peek(4096)
 	if err != nil && err != io.EOF && len(begin) == 0 {
-		return nil, err
+		return nil, "", err
 	}
-	return b, refuseBinary(begin, cmd, packed)
+	return b, packed, refuseBinary(begin, cmd, packed)
 }
 
 // refuseBinary refuses what is no text, by its real kind.

@@ -20,6 +20,7 @@ type decoded struct {
 	io.Reader
 	encoding string // for people
 	marked   bool   // it had a mark; spreadsheets recognize UTF-8 by its mark only
+	packed   string // gzip or zstd, if it was compressed
 	// converted says that broken text has become U+FFFD.
 	converted bool
 }

@@ -43,7 +43,7 @@ func (s *source) read() (reader, error) {
 
 // scan returns the text, without the lines to skip.
 func (s *source) scan() (*scanner, decoded, error) {
-	unpacked, err := text(s.in.open(), s.command)
+	unpacked, packed, err := text(s.in.open(), s.command)
 	if err != nil {
 		return nil, decoded{}, err
 	}
@@ -51,6 +51,7 @@ func (s *source) scan() (*scanner, decoded, error) {
 	if err != nil {
 		return nil, decoded{}, err
 	}
+	text.packed = packed
 	scanner := newScanner(text)
 	for range s.o.skip {
 		if err := scanner.takeLine(); err != nil {

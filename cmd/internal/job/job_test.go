@@ -166,6 +166,19 @@ func TestCommand(t *testing.T) {
 	}
 }
 
+// A path is one word, and no flag.
+func TestShellPath(t *testing.T) {
+	t.Parallel()
+	for path, want := range map[string]string{
+		"users.csv": "users.csv", "Ann's users.csv": `'Ann'\''s users.csv'`,
+		"-users.csv": "./-users.csv",
+	} {
+		if got := job.ShellPath(path); got != want {
+			t.Errorf("ShellPath(%q) is %s, want %s", path, got, want)
+		}
+	}
+}
+
 // With go run -C, the shell is in another folder than the program.
 func TestOpenNamesTheShellsFolder(t *testing.T) {
 	shell := t.TempDir()

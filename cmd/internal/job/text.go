@@ -65,15 +65,22 @@ func Command(name string, args ...string) string {
 	return strings.Join(words, " ")
 }
 
-// ShellPath returns path, quoted, for a command other than the program's own: with
-// go run -C, the shell is in another folder, and so the path is absolute.
-func ShellPath(path string) string {
+// ShellPath returns path, quoted, for a command other than the program's own.
+func ShellPath(path string) string { return Quote(PathInShell(path)) }
+
+// PathInShell returns path for a command other than the program's own, for which it
+// is no flag. With go run -C, the shell is in another folder, and so the path is
+// absolute.
+func PathInShell(path string) string {
 	if isGoRun(os.Args[0]) {
 		if absolute, err := filepath.Abs(path); err == nil {
 			path = absolute
 		}
 	}
-	return Quote(path)
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	return path
 }
 
 // isGoRun reports whether go run has built the program at path, in a temporary
