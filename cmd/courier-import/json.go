@@ -314,10 +314,12 @@ func readAttributes(list json.RawMessage) (pairs []pair, ok bool) {
 	if decoder.Decode(&attributes) != nil {
 		return nil, false
 	}
+	seen := map[string]bool{}
 	for _, a := range attributes {
-		if a.Name == nil || a.Value == nil {
+		if a.Name == nil || a.Value == nil || seen[*a.Name] {
 			return nil, false
 		}
+		seen[*a.Name] = true
 		pairs = append(pairs, pair{*a.Name, a.Value})
 	}
 	return pairs, len(pairs) > 0

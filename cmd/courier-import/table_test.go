@@ -221,6 +221,12 @@ func TestFilesOfPeople(t *testing.T) {
 			profiles: profiles{"fb1": `{"email":"ann@example.com"}`, "fb2": "{}"},
 		},
 		{
+			name: "a list in which a name repeats", file: "users.json",
+			text: `{"id":"u1","name":"Ann","phones":[{"name":"home","value":"1"},` +
+				`{"name":"home","value":"2"}]}`,
+			profiles: profiles{"u1": `{"name":"Ann"}`},
+		},
+		{
 			name: "commas between objects", file: "users.json",
 			text:     "{\"id\":\"u1\",\"name\":\"Ann\"},\n{\"id\":\"u2\",\"name\":\"Bo\"},\n",
 			profiles: profiles{"u1": `{"name":"Ann"}`, "u2": `{"name":"Bo"}`},
