@@ -2,6 +2,7 @@ package main
 
 import (
 	"maps"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode"
@@ -46,11 +47,20 @@ func (l *looks) member(name string) string {
 
 func nearlyAll(n, of int64) bool { return n > 0 && 10*n >= 9*of }
 
+// isEmail recognizes an email address, and none of what else has an @: URLs, Git
+// remotes such as git@example.com:a/b, and versions such as react@18.2.0.
 func isEmail(text string) bool {
 	user, host, _ := strings.Cut(text, "@")
-	return user != "" && strings.Contains(host, ".") && !strings.ContainsAny(host, "@") &&
-		!strings.ContainsAny(text, " ,<>\"?")
+	if user == "" || strings.ContainsAny(text, " ,;:/<>\"?") || strings.Contains(host, "@") {
+		return false
+	}
+	dot := strings.LastIndexByte(host, '.')
+	return dot > 0 && strings.ContainsFunc(host[dot:], unicode.IsLetter)
 }
+
+// notPhone matches dates and amounts of money, which may have enough digits.
+var notPhone = regexp.MustCompile(`^([0-9]{4}[-./][0-9]{2}[-./][0-9]{2}` +
+	`|[0-9]{2}[-./][0-9]{2}[-./][0-9]{4}|[+]?[0-9]+[.][0-9]{2})$`)
 
 // canBePhone reports whether a text has as many digits as a phone number, and
 // nothing else but what people write between them.
@@ -65,14 +75,17 @@ func canBePhone(text string) bool {
 			return false
 		}
 	}
-	return 7 <= digits && digits <= 15
+	return 7 <= digits && digits <= 15 && !notPhone.MatchString(text)
 }
 
 func isPhoneName(name string) bool {
 	words := splitWords(name)
+	if slices.Contains(words, "id") {
+		return false
+	}
 	return slices.Contains(words, "tel") || slices.ContainsFunc(words, func(word string) bool {
 		return strings.Contains(word, "phone") || strings.Contains(word, "telefon") ||
-			strings.Contains(word, "mobil")
+			strings.HasPrefix(word, "mobil")
 	})
 }
 
@@ -111,8 +124,9 @@ func (p *plan) contacts() []contact {
 		}
 		var best *column
 		for _, c := range p.columns {
-			isOpen := c.target == nil && c.why == "" && p.count(c.text) == 1
-			if isOpen && c.survey.looks.member(c.text) == member && c.isBetter(best) {
+			isOpen := c.target == nil && c.why == ""
+			if isOpen && c.survey.looks.member(c.text) == member && c.isBetter(best) &&
+				p.count(c.text) == 1 { // the last, because it looks at all columns
 				best = c
 			}
 		}
