@@ -10,7 +10,8 @@ import (
 // notNames recognizes a first line that does not name the columns.
 func (s *source) notNames(c *csvReader, sample *sample) error {
 	cells := c.cellsOfNames()
-	if areNames(cells) {
+	isData := sample.isData(cells)
+	if !isData && haveName(cells) {
 		return nil
 	}
 	if n := s.findNames(c.at); n > 0 {
@@ -30,10 +31,60 @@ func (s *source) notNames(c *csvReader, sample *sample) error {
 		return fmt.Errorf("line %d looks like the column names: -skip %d\n\t%s", n, n-1,
 			s.command.with(add...))
 	}
-	if !areData(cells) {
+	if !isData {
 		return nil
 	}
 	return s.noNames(c, sample)
+}
+
+// isData reports whether the cells of the first line are data.
+func (s *sample) isData(cells []string) bool {
+	if s.hasAddress(cells) {
+		return true
+	}
+	cells = slices.Clone(cells)
+	for i, cell := range cells {
+		c := &s.columns[i]
+		switch {
+		case cell != "" && nearlyAll(c.looks.emails, c.looks.values):
+			return false // it is the name of addresses
+		case isEmail(cell), isNumber(cell) && !c.hasLike(cell):
+			cells[i] = "name"
+		}
+	}
+	return areData(cells) && !haveName(cells)
+}
+
+// hasAddress reports whether a cell of the first line is an email address, and no
+// name of a column: there are addresses below it.
+func (s *sample) hasAddress(cells []string) bool {
+	for i, cell := range cells {
+		c := &s.columns[i]
+		if isEmail(cell) && (c.looks.emails > 0 || c.filled == 0) {
+			return true
+		}
+	}
+	return false
+}
+
+// hasLike reports whether a value below a number is a number too, and a date or year
+// if that is one, because names can be those.
+func (c *sampleColumn) hasLike(number string) bool {
+	for value := range c.values {
+		if isNumber(value) && isYear(value) == isYear(number) &&
+			(isDate(value) || !isDate(number)) {
+			return true
+		}
+	}
+	return c.filled == 0
+}
+
+func isNumber(text string) bool {
+	return text != "" && strings.Trim(text, "0123456789+-./: ") == ""
+}
+
+func isYear(text string) bool {
+	return isDate(text) && len(text) == 4 && (text[:2] == "19" || text[:2] == "20")
 }
 
 func (c *csvReader) cellsOfNames() []string {
@@ -46,16 +97,15 @@ func (c *csvReader) cellsOfNames() []string {
 
 // beginsWithData reports whether the line in which -id has found a name is data:
 // it has an email address, or the name is like the values but for its digits.
-// Numbers alone do not tell, because names can be years.
-func (c *csvReader) beginsWithData(column *sampleColumn, id string) bool {
-	if slices.ContainsFunc(c.cellsOfNames(), isEmail) {
+func (s *sample) beginsWithData(cells []string, id int) bool {
+	if s.hasAddress(cells) {
 		return true
 	}
-	form := withoutDigits(id)
-	if form == id {
+	form := withoutDigits(cells[id])
+	if form == cells[id] {
 		return false
 	}
-	for value := range column.values {
+	for value := range s.columns[id].values {
 		if withoutDigits(value) == form {
 			return true
 		}
@@ -88,17 +138,17 @@ func (s *source) noNames(c *csvReader, sample *sample) error {
 		flags = []string{"-id", "email"}
 		way += "\nwith -id email"
 	}
+	if !sample.hasAddress(cells) {
+		way += "\nIf it does name the columns, name the one with the user IDs: -id NAME"
+	}
 	if hint := s.command.below(line, flags, c); hint != "" {
 		way += "\nor type\n\t" + hint
 	}
 	return errors.New(way)
 }
 
-// areNames reports whether one of the cells is a name that is known.
-func areNames(cells []string) bool {
-	if areData(cells) {
-		return false
-	}
+// haveName reports whether one of the cells is a name that is known.
+func haveName(cells []string) bool {
 	return slices.ContainsFunc(cells, func(cell string) bool {
 		_, _, isKnown := known().resolve(splitPath(cell))
 		return isKnown || isID(cell) || idScore(cell) > 1
@@ -115,7 +165,7 @@ func areData(cells []string) bool {
 		if cell != "" {
 			filled++
 		}
-		if cell != "" && strings.Trim(cell, "0123456789+-./: ") == "" {
+		if isNumber(cell) {
 			numbers++
 		}
 	}
@@ -139,7 +189,8 @@ func (s *source) findNames(after int) int {
 		for _, comma := range []byte{',', ';', '\t', '|'} {
 			spans, _, found := split(line, comma, true, false, nil)
 			cells := cutOut(string(line), spans)
-			if number > after && found == whole && len(cells) > 1 && areNames(cells) {
+			if number > after && found == whole && len(cells) > 1 &&
+				!areData(cells) && haveName(cells) {
 				return number
 			}
 		}

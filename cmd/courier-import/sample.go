@@ -5,12 +5,16 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/courier-profiles/courier-go/cmd/internal/job"
 )
 
 // sampleSize is how many records show what a file is like.
 const sampleSize = 1000
+
+// longestID bounds the values that a sample holds, in bytes.
+const longestID = 512
 
 // sample is what the first records of an input are like.
 type sample struct {
@@ -22,7 +26,7 @@ type sample struct {
 type sampleColumn struct {
 	columnSurvey
 	bad    bool  // there is a value that cannot be a user ID
-	spaced int64 // values with a space in them
+	texts  int64 // values with a space in them, and dates
 	values map[string]bool
 }
 
@@ -73,10 +77,14 @@ func (s *sample) add(r *record, o *readOptions) {
 		if isNull(text) {
 			continue
 		}
+		if len(text) > longestID {
+			c.bad = true
+			continue
+		}
 		c.bad = c.bad || checkID(text) != nil
-		c.values[text] = true
-		if strings.Contains(text, " ") {
-			c.spaced++
+		c.values[strings.Clone(text)] = true // without the record that it is part of
+		if strings.Contains(text, " ") || isDate(text[:min(len(text), len(time.DateOnly))]) {
+			c.texts++
 		}
 	}
 }
@@ -98,10 +106,11 @@ func (s *sample) candidates() []string {
 		}
 		isRowNumber := name.text == "#" && c.values["1"]
 		switch {
-		case name.text == "", name.update, isSecret(name.text), isRowNumber:
+		case name.text == "", name.update, isRowNumber:
+		case isSensitive(name.text) && fold(name.text) != "key":
 		case c.bad, len(c.values) == 0, int64(len(c.values)) < c.looks.values:
 		case c.looks.values < s.records && !isEmail:
-		case nearlyAll(c.spaced, c.looks.values), score == 0 && describes(name.text):
+		case nearlyAll(c.texts, c.looks.values), score == 0 && describes(name.text):
 		default:
 			found = append(found, candidate{name.text, score})
 		}
@@ -183,7 +192,7 @@ func (s *source) givenID(sample *sample) (string, error) {
 		if err := s.notNames(c, sample); err != nil {
 			return "", err
 		}
-	case i >= 0 && isCSV && c.beginsWithData(&sample.columns[i], names[i].text):
+	case i >= 0 && isCSV && sample.beginsWithData(c.cellsOfNames(), i):
 		return "", s.noNames(c, sample)
 	}
 	if i < 0 {

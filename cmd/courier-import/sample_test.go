@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 )
 
@@ -26,6 +27,31 @@ func TestSuggestedID(t *testing.T) {
 		{"names of things", "Company,City\nAcme,Bonn\n", ""},
 		{"texts", "Comment\nsee below\nfrom Bonn\n", ""},
 		{"a credential", "token,first_name\nx7,Ann\n", ""},
+		{"a key of an API", "api_key,first_name\nx7,Ann\n", ""},
+		{"times", "Timestamp\n2026-10-01T10:00:00Z\n2026-10-02T10:00:00Z\n", ""},
+		{"long texts", "Text\n" + strings.Repeat("x", 600) + "\n", ""},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			if got := suggestion(t, test.text); got != test.want {
+				t.Errorf("it suggests %q, want %q", got, test.want)
+			}
+		})
+	}
+}
+
+// A first line that looks like data has names if the values below are different, and
+// the ID can be given or found.
+func TestNamesUnlikeTheirValues(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, text, want string }{
+		{"years", "Key,2025,2026\nu1,7,8\nu2,7,8\n", "-id Key"},
+		{"dates", "Key,2026-10-01,2026-10-02\nu1,7,8\nu2,7,8\n", "-id Key"},
+		{"numbers beside a name of addresses", "Mail,1,2\na@example.com,7,8\nb@example.com,7,8\n",
+			"-id Mail -column Mail=email"},
+		{"numbers beside a known name", "uid,1,2\nu1,7,8\nu2,7,8\n", "-id uid"},
+		{"numbers above texts", "Key,1,2\nu1,x,y\nu2,x,y\n", "-id Key"},
+		{"the address of a list", "Key,news@example.com\nu1,yes\nu2,yes\n", "-id Key"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			t.Parallel()
@@ -42,6 +68,8 @@ func TestNamesThatLookLikeData(t *testing.T) {
 	for _, test := range []importCase{
 		{name: "years", text: "Key,2025,2026\nu1,7,8\n", flags: []string{"-id", "Key"},
 			profiles: profiles{"u1": "{}"}},
+		{name: "the address of a list", text: "id,news@example.com\nu1,yes\n",
+			flags: []string{"-id", "id"}, profiles: profiles{"u1": "{}"}},
 		{name: "a digit", text: "Key 1,2025,2026\nu1,7,8\n", flags: []string{"-id", "Key 1"},
 			profiles: profiles{"u1": "{}"}},
 	} {

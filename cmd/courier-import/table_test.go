@@ -137,6 +137,13 @@ func TestFilesOfPeople(t *testing.T) {
 			},
 		},
 		{
+			name: "no line of names, and numbers", text: "17,Ann,5\n18,Bo,6\n",
+			exit: job.Failed, hint: true,
+			says: []string{"If it does name the columns, name the one with the user IDs: -id NAME",
+				"Add this line above it: id,column_2,column_3"},
+			profiles: profiles{"17": "{}", "18": "{}"},
+		},
+		{
 			name: "lines before the names (LinkedIn)",
 			text: "Notes:\n\"When exporting your data, you may notice this.\"\n\n" +
 				"First Name,Last Name,Email Address,Company,Connected On\n" +
@@ -214,17 +221,17 @@ func TestFilesOfPeople(t *testing.T) {
 				`"tags":[{"Name":"a"}]}`},
 		},
 		{
+			name: "a list in which a name repeats", file: "users.json",
+			text: `{"id":"u1","name":"Ann","phones":[{"name":"home","value":"1"},` +
+				`{"name":"home","value":"2"}]}`,
+			profiles: profiles{"u1": `{"name":"Ann"}`},
+		},
+		{
 			name: "a list over many lines (Firebase, Keycloak)", file: "users.json",
 			text: "{\"users\":[\n{\"localId\":\"fb1\",\n\"email\":\"ann@example.com\"},\n" +
 				"{\"localId\":\"fb2\"}\n]}\n",
 			exit: job.Failed, says: []string{"-id localId"}, hint: true,
 			profiles: profiles{"fb1": `{"email":"ann@example.com"}`, "fb2": "{}"},
-		},
-		{
-			name: "a list in which a name repeats", file: "users.json",
-			text: `{"id":"u1","name":"Ann","phones":[{"name":"home","value":"1"},` +
-				`{"name":"home","value":"2"}]}`,
-			profiles: profiles{"u1": `{"name":"Ann"}`},
 		},
 		{
 			name: "commas between objects", file: "users.json",
