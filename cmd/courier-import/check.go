@@ -279,7 +279,11 @@ func example(text string, value json.RawMessage) string {
 		return "{…}"
 	}
 	const enough = 100 // bytes
-	text = strings.ToValidUTF8(text[:min(len(text), enough)], "")
+	return visible(strings.ToValidUTF8(text[:min(len(text), enough)], ""))
+}
+
+// visible returns a text without what a terminal would act on.
+func visible(text string) string {
 	return strings.Map(func(r rune) rune {
 		if isInvisible(r) {
 			return ' '

@@ -29,6 +29,22 @@ func TestPlan(t *testing.T) {
 			says: []string{"-column emal=email"}, profiles: profiles{"u1": "{}"},
 		},
 		{
+			name:     "a name that looks like a known one that is taken",
+			text:     "id,phone_number,phone_id\nu1,+15555550101,12345678\n",
+			says:     []string{"phone_id 1 12345678 To send one of them"},
+			profiles: profiles{"u1": `{"phone_number":"+15555550101"}`},
+		},
+		{
+			name: "names that a terminal would act on",
+			text: "id,\x1b[31mTier,\"Two\nlines\"\nu1,pro,x\n",
+			says: []string{"[31mTier 1 pro Two lines 1 x"}, profiles: profiles{"u1": "{}"},
+		},
+		{
+			name: "the user ID is a credential", text: "api_key\nsk-1\nsk-1\n",
+			flags: []string{"-id", "api_key"},
+			says:  []string{"2 records share the ID (hidden)"}, profiles: profiles{"sk-1": "{}"},
+		},
+		{
 			name: "-column maps", text: "id,E-mail 1,Tier\nu1,a@example.com,pro\n",
 			flags:    []string{"-column", "E-mail 1=email", "-column=tier=custom.plan"},
 			profiles: profiles{"u1": `{"email":"a@example.com","custom":{"plan":"pro"}}`},

@@ -62,7 +62,7 @@ func (pr *printer) line(format string, args ...any) {
 // text prints a text, in lines that begin with indent.
 func (pr *printer) text(indent, text string) {
 	line := indent
-	for _, word := range strings.Fields(text) {
+	for _, word := range strings.Fields(visible(text)) {
 		room := pr.width - uniseg.StringWidth(line) - uniseg.StringWidth(word) - 1
 		if line != indent && room < 0 {
 			pr.line("%s", line)
@@ -84,7 +84,7 @@ func (pr *printer) row(cells ...string) {
 	var b strings.Builder
 	for i, cell := range cells {
 		b.WriteString("  ")
-		cut := fitWidth(cell, widths[i])
+		cut := fitWidth(visible(cell), widths[i])
 		space := strings.Repeat(" ", widths[i]-uniseg.StringWidth(cut))
 		if i == 2 {
 			b.WriteString(space + cut)
@@ -145,12 +145,15 @@ func (pr *printer) columns(p *plan, s *survey) {
 	}
 }
 
-// example returns an example of the values, unless they may be credentials.
-func (c *column) example() string {
-	if c.survey.example != "" && isSensitive(c.text) {
+// example returns an example of the values.
+func (c *column) example() string { return c.hide(c.survey.example) }
+
+// hide returns a value, unless it may be a credential.
+func (c *column) hide(value string) string {
+	if value != "" && isSensitive(c.text) {
 		return "(hidden)"
 	}
-	return c.survey.example
+	return value
 }
 
 // isSensitive reports whether values of that name should not be shown.
@@ -290,7 +293,7 @@ func (pr *printer) suspicious(p *plan, s *survey) {
 	}
 	if s.most > 1 {
 		text := fmt.Sprintf("%s share the ID %s", job.Plural(int64(s.most), "record", "records"),
-			fitWidth(example(s.mostID, nil), 40))
+			fitWidth(p.columns[p.id].hide(example(s.mostID, nil)), 40))
 		if s.repeated > 1 {
 			text += fmt.Sprintf(", and %s more than one record too",
 				job.Plural(s.repeated-1, "other user has", "other users have"))

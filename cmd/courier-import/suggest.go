@@ -9,13 +9,14 @@ import (
 )
 
 // suggest returns the known member that an unknown name is close to, or "". Members
-// in taken have a column already.
+// in taken have a column already, and the next best is another thing: after
+// phone_number, that is phone_number_verified.
 func (c *catalog) suggest(name string, taken map[string]bool) string {
 	const minLength = 4 // shorter names are close to anything
 	letters := strings.ReplaceAll(fold(name), ".", "")
 	best, bestScore := "", len(name)+100
 	for _, m := range c.members {
-		if m.kind == kindObject || m.kind == kindList || taken[m.path] {
+		if m.kind == kindObject || m.kind == kindList {
 			continue
 		}
 		full := strings.ReplaceAll(fold(m.path), ".", "")
@@ -37,6 +38,9 @@ func (c *catalog) suggest(name string, taken map[string]bool) string {
 		if score < bestScore {
 			best, bestScore = m.path, score
 		}
+	}
+	if taken[best] {
+		return ""
 	}
 	return best
 }
