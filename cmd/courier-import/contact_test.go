@@ -87,6 +87,11 @@ func TestContacts(t *testing.T) {
 			want: "-column Telefon=phone_number -null NULL",
 		},
 		{
+			name: "JSON without a value",
+			text: `{"id":"u1","Telefon":"+15555550101"}` + "\n" + `{"id":"u2","Telefon":null}`,
+			want: "-column Telefon=phone_number",
+		},
+		{
 			name: "in another encoding",
 			text: "id,Kontakt\nu1,J\xf6rg@example.com\nu2,ann@example.com\n",
 			want: "-column Kontakt=email -encoding windows-1252",

@@ -200,7 +200,8 @@ func (s *source) findNames(after int) int {
 }
 
 // guessNames makes names for the columns of a file without names. unknown are those
-// that stand for another one. A user ID has digits, so that it is no name of people.
+// that stand for another one. A user ID has digits, so that it is no name of people,
+// and is no date.
 func guessNames(cells []string, sample *sample) (names, unknown []string) {
 	const most = 5
 	for i, cell := range cells {
@@ -212,7 +213,7 @@ func guessNames(cells []string, sample *sample) (names, unknown []string) {
 			name = "email"
 		case strings.HasPrefix(cell, "+") && !slices.Contains(names, "phone_number"):
 			name = "phone_number"
-		case differ && withoutDigits(cell) != cell && !slices.Contains(names, "id"):
+		case differ && withoutDigits(cell) != cell && !isDate(cell) && !slices.Contains(names, "id"):
 			name = "id"
 		case (cell != "" || c.filled > 0) && len(unknown) < most:
 			unknown = append(unknown, name)

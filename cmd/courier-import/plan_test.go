@@ -29,6 +29,12 @@ func TestPlan(t *testing.T) {
 			says: []string{"-column emal=email"}, profiles: profiles{"u1": "{}"},
 		},
 		{
+			name:     "a list under a name that looks like a known one",
+			text:     `{"id":"u1","emails":["a@example.com"]}`,
+			says:     []string{"emails 1 […] To send one of them"},
+			profiles: profiles{"u1": "{}"},
+		},
+		{
 			name:     "a name that looks like a known one that is taken",
 			text:     "id,phone_number,phone_id\nu1,+15555550101,12345678\n",
 			says:     []string{"phone_id 1 12345678 To send one of them"},

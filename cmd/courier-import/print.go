@@ -193,7 +193,8 @@ func (pr *printer) notSent(p *plan, s *survey) {
 			why = "looks like " + member
 		case why == "":
 			canRest = true
-			if close := known().suggest(c.text, taken); close != "" {
+			isList := c.survey.example == "[…]"
+			if close := known().suggest(c.text, taken); close != "" && !isList {
 				why = "-column " + job.Quote(c.text+"="+close)
 			}
 		}

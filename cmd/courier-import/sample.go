@@ -63,7 +63,7 @@ func (s *sample) add(r *record, o *readOptions) {
 	for _, v := range r.values {
 		c := &s.columns[v.column]
 		text := v.text
-		if text == "" && v.json != nil {
+		if text == "" && v.json != nil && string(v.json) != "null" {
 			var ok bool
 			if text, ok = readID(v.json); !ok {
 				c.bad = true
@@ -123,10 +123,11 @@ func (s *sample) candidates() []string {
 	return names
 }
 
-// otherID returns the name of another column that can be the user ID, or "".
+// otherID returns the name of another column that is called like user IDs and can be
+// them, or "".
 func (s *sample) otherID(name string) string {
 	for _, other := range s.candidates() {
-		if other != name {
+		if other != name && idScore(other) > 0 {
 			return other
 		}
 	}

@@ -144,6 +144,11 @@ func TestFilesOfPeople(t *testing.T) {
 			profiles: profiles{"17": "{}", "18": "{}"},
 		},
 		{
+			name: "no line of names, and dates", exit: job.Failed,
+			text: "2026-10-01,u-1,ann@example.com\n2026-10-02,u-2,bo@example.com\n",
+			says: []string{"Add this line above it: column_1,id,email"},
+		},
+		{
 			name: "lines before the names (LinkedIn)",
 			text: "Notes:\n\"When exporting your data, you may notice this.\"\n\n" +
 				"First Name,Last Name,Email Address,Company,Connected On\n" +
