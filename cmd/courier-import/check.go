@@ -261,7 +261,7 @@ func (s *survey) addValue(p *plan, c *column, v *value, line int, isSent bool) {
 			s.birthdates.add(line)
 		}
 	case "email":
-		if strings.Count(text, "@") != 1 || strings.ContainsAny(text, "<>") {
+		if strings.Count(text, "@") != 1 || strings.ContainsAny(text, "<>[") {
 			s.emails.add(line)
 		}
 	}

@@ -82,6 +82,8 @@ func newCSV(s *scanner, text decoded, o *readOptions) (*csvReader, error) {
 			return nil, err
 		case line == nil:
 			return nil, errors.New("the first line is longer than 4 MiB: this is not a CSV file")
+		case len(line) == 0 && o.skip > 0:
+			return nil, fmt.Errorf("the file has no line after -skip %d", o.skip)
 		case len(line) == 0:
 			return nil, errors.New("the file is empty: it needs a line with the column names")
 		}

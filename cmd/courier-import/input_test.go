@@ -336,6 +336,8 @@ func TestForms(t *testing.T) {
 				`"email_verified":"yes","address":{"country":"UK"}}`,
 			profiles: profiles{"7": `{"email_verified":true,"address":{"country":"UK"},` +
 				`"custom":{"list":[1,"a"],"n":9007199254740993}}`}},
+		{name: "all lines are skipped", text: "id,name\n", flags: []string{"-skip=1"},
+			exit: job.Failed, says: []string{"the file has no line after -skip 1"}},
 		{name: "an empty file", text: "", exit: job.Failed, says: []string{"the file is empty"}},
 		{name: "no records", text: "id,name\n", exit: job.Failed,
 			says: []string{"there are no records"}},

@@ -113,6 +113,7 @@ func TestPlan(t *testing.T) {
 			name:     "-empty=null removes",
 			text:     "id,name,locale,own\nu1,Ann,en,x\nu1,,NULL,\n",
 			flags:    []string{"-empty=null", "-null=NULL", "-rest"},
+			says:     []string{"Empty values remove members of their profiles (-empty=null)."},
 			profiles: profiles{"u1": "{}"},
 		},
 		{
@@ -126,7 +127,12 @@ func TestPlan(t *testing.T) {
 			says: []string{
 				"3 phone numbers without a +, or with .0 or an exponent, the first in line 3",
 				"1 birthdate that is not YYYY-MM-DD, the first in line 3",
-				"3 email addresses without exactly one @, or with < or >, the first in line 3"},
+				"3 email addresses without exactly one @, with < or >, or in a list, the first in line 3"},
+		},
+		{
+			name: "a list of addresses", text: `{"id":"u1","email":["a@example.com"]}`,
+			says:     []string{"1 email address without exactly one @, with < or >, or in a list"},
+			profiles: profiles{"u1": `{"email":["a@example.com"]}`},
 		},
 	} {
 		t.Run(test.name, test.run)

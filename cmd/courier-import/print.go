@@ -139,6 +139,9 @@ func (pr *printer) columns(p *plan, s *survey) {
 	users := int64(len(s.users))
 	text := fmt.Sprintf("%s of %s.", job.Plural(s.good, "record", "records"),
 		job.Plural(users, "user", "different users"))
+	if p.emptyNull {
+		text += " Empty values remove members of their profiles (-empty=null)."
+	}
 	if s.good > 0 {
 		pr.line("")
 		pr.text("Will be sent: ", text)
@@ -324,8 +327,8 @@ func (pr *printer) suspicious(p *plan, s *survey) {
 		{s.phones, "phone number without a +, or with .0 or an exponent",
 			"phone numbers without a +, or with .0 or an exponent"},
 		{s.birthdates, "birthdate that is not YYYY-MM-DD", "birthdates that are not YYYY-MM-DD"},
-		{s.emails, "email address without exactly one @, or with < or >",
-			"email addresses without exactly one @, or with < or >"},
+		{s.emails, "email address without exactly one @, with < or >, or in a list",
+			"email addresses without exactly one @, with < or >, or in a list"},
 	} {
 		add(x.n, x.one+first(x.suspect), x.many+first(x.suspect))
 	}
