@@ -138,11 +138,11 @@ func (s *source) noNames(c *csvReader, sample *sample) error {
 		flags = []string{"-id", "email"}
 		way += "\nwith -id email"
 	}
-	if !sample.hasAddress(cells) {
-		way += "\nIf it does name the columns, name the one with the user IDs: -id NAME"
-	}
 	if hint := s.command.below(line, flags, c); hint != "" {
 		way += "\nor type\n\t" + hint
+	}
+	if s.o.id == "" && !sample.hasAddress(cells) { // but only numbers
+		way += "\nIf it does name the columns, say which one holds the user IDs, with -id NAME"
 	}
 	return errors.New(way)
 }

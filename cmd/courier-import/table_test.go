@@ -139,7 +139,7 @@ func TestFilesOfPeople(t *testing.T) {
 		{
 			name: "no line of names, and numbers", text: "17,Ann,5\n18,Bo,6\n",
 			exit: job.Failed, hint: true,
-			says: []string{"If it does name the columns, name the one with the user IDs: -id NAME",
+			says: []string{"If it does name the columns, say which one holds the user IDs",
 				"Add this line above it: id,column_2,column_3"},
 			profiles: profiles{"17": "{}", "18": "{}"},
 		},
