@@ -35,6 +35,8 @@ func (l *looks) member(name string) string {
 	switch {
 	case nearlyAll(l.emails, l.values):
 		return "email"
+	case l.emails > 0 && 2*l.emails >= l.values && strings.Contains(fold(name), "mail"):
+		return "email"
 	case nearlyAll(l.phones, l.values):
 		return "phone_number"
 	case l.numbers > 0 && 2*l.numbers >= l.values && isPhoneName(name):

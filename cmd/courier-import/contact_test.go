@@ -19,6 +19,8 @@ func TestLooks(t *testing.T) {
 		{"Your email?", "ann@example.com", "email"},
 		{"Contact", ten + "unknown", "email"},
 		{"Contact", ten + "unknown unknown", ""},
+		{"Email Address", "ann@example.com unknown", "email"},
+		{"Email Address", "ann@example.com unknown none", ""},
 		{"Email opt-in", "yes no", ""},
 		{"Blog", "https://blog.example.com/@ann.lee mailto:ann@example.com", ""},
 		{"Repository", "git@git.example.com:ann/notes", ""},
