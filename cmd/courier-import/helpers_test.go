@@ -153,7 +153,8 @@ func newProgram(t *testing.T, folder string, args ...string) *program {
 	t.Helper()
 	p := &program{Cmd: exec.Command(os.Args[0], args...), started: make(chan struct{})}
 	p.Dir = folder
-	p.Env = []string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir()}
+	p.Env = []string{asProgram + "=1", "PATH=" + os.Getenv("PATH"), "TMPDIR=" + t.TempDir(),
+		"GORACE=" + os.Getenv("GORACE")}
 	p.Stdout, p.Stderr = &p.out, &p.err
 	return p
 }

@@ -431,7 +431,8 @@ type program struct {
 // newProgram returns the program. Its environment is env and what any process needs.
 func newProgram(env []string, args ...string) *program {
 	p := &program{Cmd: exec.Command(os.Args[0], args...), started: make(chan struct{})}
-	p.Env = append([]string{asProgram + "=1", "TMPDIR=" + os.TempDir()}, env...)
+	p.Env = append([]string{asProgram + "=1", "TMPDIR=" + os.TempDir(),
+		"GORACE=" + os.Getenv("GORACE")}, env...)
 	p.Stdout, p.Stderr = &p.out, &p.err
 	return p
 }

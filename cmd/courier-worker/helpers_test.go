@@ -305,7 +305,8 @@ type process struct {
 func startProcess(t *testing.T, natsURL string, f *fake, key string, args ...string) *process {
 	t.Helper()
 	p := &process{Cmd: exec.Command(os.Args[0], args...), out: newOutput()}
-	p.Env = []string{asProgram + "=1", "TMPDIR=" + os.TempDir(), "NATS_URL=" + natsURL,
+	p.Env = []string{asProgram + "=1", "TMPDIR=" + os.TempDir(),
+		"GORACE=" + os.Getenv("GORACE"), "NATS_URL=" + natsURL,
 		"COURIER_BASE_URL=" + f.url, "COURIER_API_KEY=" + key}
 	p.Stdout, p.Stderr = p.out, p.out
 	if err := p.Start(); err != nil {
