@@ -224,7 +224,7 @@ func (c *csvReader) next() (record, error) {
 			r.problem = c.fit(&r, cells, text)
 		}
 		if r.cells == nil {
-			r.text = oneCR(strings.TrimRight(strings.TrimSuffix(text, "\n"), "\r"))
+			r.text = lineText(text)
 		}
 		if r.problem == nil {
 			r.problem = c.checkText(r.cells)
@@ -245,22 +245,12 @@ func (c *csvReader) fit(r *record, cells []string, text string) *problem {
 		return wrong("the row is the first line of another file")
 	}
 	c.count(cells, width)
-	switch {
-	case len(cells) > width:
-		// Only where every row has the same empty cells they mean nothing.
-		beyond := len(cells) - width
-		if beyond != c.layout.extra || !c.allEmpty(cells[width:]) {
-			return wrongWidth(cells, width)
+	own := len(c.columns)
+	if p := c.checkWidth(cells, width, text); p != nil {
+		if c.rejects && len(cells) == own { // its text alone would fit the next time
+			r.cells, r.text = cells, lineText(text)
 		}
-	case len(cells) == width:
-	case c.emptyNull:
-		p := wrongWidth(cells, width)
-		return wrong(p.kind + ", and -empty=null would remove what is missing")
-	case !strings.HasSuffix(text, "\n"):
-		p := wrongWidth(cells, width)
-		return wrong(p.kind + ", and no line end: the file may have been cut off here")
-	case c.strict, len(cells) == 1:
-		return wrongWidth(cells, width)
+		return p
 	}
 	c.strict = c.strict && len(cells) < width
 	for len(cells) < width { // spreadsheets drop empty cells at the end
@@ -270,7 +260,6 @@ func (c *csvReader) fit(r *record, cells []string, text string) *problem {
 	if !c.rejects {
 		return nil
 	}
-	own := len(c.columns)
 	r.cells, r.text = cells[:own], cells[own+1]
 	if r.text == "" {
 		return nil
@@ -280,6 +269,29 @@ func (c *csvReader) fit(r *record, cells []string, text string) *problem {
 			"and empty the other")
 	}
 	return c.fitText(r)
+}
+
+// checkWidth says why a row with more or fewer cells than there are columns is refused.
+func (c *csvReader) checkWidth(cells []string, width int, text string) *problem {
+	if len(cells) == width {
+		return nil
+	}
+	p := wrongWidth(cells, width)
+	switch {
+	case len(cells) > width:
+		// Only where every row has the same empty cells they mean nothing.
+		beyond := len(cells) - width
+		if beyond != c.layout.extra || !c.allEmpty(cells[width:]) {
+			return p
+		}
+	case c.emptyNull:
+		return wrong(p.kind + ", and -empty=null would remove what is missing")
+	case !strings.HasSuffix(text, "\n"):
+		return wrong(p.kind + ", and no line end: the file may have been cut off here")
+	case c.strict, len(cells) == 1:
+		return p
+	}
+	return nil
 }
 
 // count updates the layout, which the check completes.

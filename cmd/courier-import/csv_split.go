@@ -31,6 +31,11 @@ func oneCR(cell string) string {
 	return cell
 }
 
+// lineText returns a row, or its first line, without the line end.
+func lineText(line string) string {
+	return oneCR(strings.TrimRight(strings.TrimSuffix(line, "\n"), "\r"))
+}
+
 // found is what split found: a whole row, the beginning of one, or why there is none.
 type found string
 
@@ -92,7 +97,7 @@ func split(data []byte, comma byte, eof, strict bool, spans []span) ([]span, int
 			return spans, next, whole
 		case data[next] == '\n':
 			return spans, next + 1, whole
-		case data[i] != comma && !eof && len(bytes.Trim(data[i:], "\x1a")) == 0:
+		case data[i] != comma && !eof && len(bytes.Trim(data[next:], "\x1a")) == 0:
 			return spans, 0, unfinished // the end of the file, it may be
 		case data[i] != comma:
 			return spans, i, strayQuote

@@ -70,9 +70,11 @@ func FuzzCSV(f *testing.F) {
 		"id,name\nu1,\"a\nb\"\nu2,\"c\nu3,d\n",
 		"id;name\r\nu1;\"a;\"\"b\"\r\n;;\r\nu2;c;;",
 		"id,a,line,text,reason\nu,b,,,\n,,3,\"u,\"\"b\",never\n",
+		"id,a,line,text,reason\nu,", // as a text, "u," would fit
 		"\n\nid\tn\nu\t\xff\n\"\r",
 		"id,\"n\"\"\"\n\"\"\"\",\"\"\n",
 		"sep=|\nid|Phone No. 2\r\r\nu|6' 2\"\r\r\nu2\nsep=|\nu3|\"x\" \n\x1a",
+		"id|n\nu\nu|\"x\" \r\x1a",
 		"id,email_verified\nid,name\nu\u200b,x\n1.2E+12,y\n--,--\n=\"1\",t\nu4",
 		"id,custom\nu1,{}\nu2,\"{\"\"a\"\":1}\"\nu3,x\n",
 	} {
