@@ -325,6 +325,14 @@ func TestForms(t *testing.T) {
 				`{"user_id":2,"profile":{"name":"Bo"}}`,
 			says:     []string{"profile.own own 1 1.10"},
 			profiles: profiles{"u1": `{"name":"Ann","own":1.10}`, "2": `{"name":"Bo"}`}},
+		{name: "made for Courier, without a user ID", exit: job.Rejected, flags: []string{"-null=NA"},
+			text: `{"user_id":"u1","profile":{"name":"Ann"}}` + "\n" +
+				`{"user_id":null,"profile":{"name":"Cy"}}` + "\n" +
+				`{"user_id":"NA","profile":{"name":"Cy"}}` + "\n" +
+				`{"user_id":true,"profile":{"name":"Cy"}}`,
+			says: []string{"2 the record has no user ID: lines 2, 3",
+				"1 the user ID is not a string or an integer: line 4"},
+			profiles: profiles{"u1": `{"name":"Ann"}`}},
 		{name: "a broken JSON line costs that line", exit: job.Rejected,
 			text: `{"id":"u1","name":"Ann"}` + "\n" + `{"id":"u3","name":` + "\n" +
 				`{"id":"u2","name":"Bo"}`, profiles: both},

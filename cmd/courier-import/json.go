@@ -108,9 +108,15 @@ func (r *jsonReader) isUpdate(pairs []pair) bool {
 func (r *jsonReader) readUpdate(rec *record, pairs []pair) *problem {
 	for _, p := range pairs {
 		if p.key != "profile" {
-			rec.userID, _ = readID(p.value)
-			id := value{column: r.column([]string{p.key}, false), text: rec.userID}
-			rec.values = append(rec.values, id)
+			id, ok := readID(p.value)
+			switch {
+			case ok:
+				rec.userID = id
+			case string(p.value) != "null":
+				return notID
+			}
+			v := value{column: r.column([]string{p.key}, false), text: rec.userID}
+			rec.values = append(rec.values, v)
 			continue
 		}
 		rec.update = new(courier.Profile)

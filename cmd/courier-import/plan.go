@@ -199,8 +199,6 @@ func (p *plan) apply(r *record) (userID string, _ courier.Profile, _ *problem) {
 		return userID, courier.Profile{}, r.problem
 	case idProblem != nil:
 		return userID, courier.Profile{}, idProblem
-	case r.update != nil:
-		return userID, *r.update, nil
 	}
 	if p.isCSV {
 		if problem := p.noRecord(r); problem != nil {
@@ -209,6 +207,9 @@ func (p *plan) apply(r *record) (userID string, _ courier.Profile, _ *problem) {
 	}
 	if problem := checkID(userID); problem != nil {
 		return userID, courier.Profile{}, problem
+	}
+	if r.update != nil {
+		return userID, *r.update, nil
 	}
 	members := map[string]any{}
 	for i := range r.values {
@@ -238,10 +239,7 @@ func (p *plan) apply(r *record) (userID string, _ courier.Profile, _ *problem) {
 
 func (p *plan) userID(r *record) (string, *problem) {
 	if r.update != nil {
-		if problem := checkID(r.userID); problem != nil {
-			return r.userID, problem
-		}
-		return r.userID, nil
+		return p.unlessEmpty(r.userID)
 	}
 	for i := range r.values {
 		v := &r.values[i]
@@ -256,7 +254,7 @@ func (p *plan) userID(r *record) (string, *problem) {
 		}
 		id, ok := readID(v.json)
 		if !ok {
-			return "", wrong("the user ID is not a string or an integer")
+			return "", notID
 		}
 		return p.unlessEmpty(id)
 	}

@@ -82,5 +82,6 @@ var (
 		"such as -encoding windows-1252")
 	brokenText = wrong("the record holds text that is broken in the input's encoding, " +
 		"shown as \uFFFD")
-	noID = wrong("the record has no user ID")
+	noID  = wrong("the record has no user ID")
+	notID = wrong("the user ID is not a string or an integer")
 )
