@@ -321,9 +321,12 @@ func wrongWidth(cells []string, columns int) *problem {
 // fitText gives a row of a file of rejects the cells in its text. It is strict:
 // what was rejected must not pass unless it was fixed.
 func (c *csvReader) fitText(r *record) *problem {
-	spans, n, found := split([]byte(r.text), c.comma, true, true, nil)
+	text := []byte(r.text)
+	spans, n, found := split(text, c.comma, true, true, nil)
 	cells := cutOut(r.text, spans)
-	c.setValues(r, cells)
+	// The ID is the one that the row had when it was rejected, by rules that are not strict.
+	spans, _, _ = split(text, c.comma, true, false, nil)
+	c.setValues(r, cutOut(r.text, spans))
 	_, isSep := separator([]byte(r.text))
 	switch {
 	case isSep:
@@ -352,7 +355,7 @@ func (c *csvReader) checkText(cells []string) *problem {
 		switch {
 		case !utf8.ValidString(cell):
 			return notUTF8
-		case c.text.converted && strings.ContainsRune(cell, utf8.RuneError):
+		case (c.text.converted || c.rejects) && strings.ContainsRune(cell, utf8.RuneError):
 			return brokenText
 		}
 	}

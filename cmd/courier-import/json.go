@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/base64"
 	"encoding/json"
 	"errors"
@@ -61,32 +62,44 @@ func (r *jsonReader) next() (record, error) {
 	return rec, nil
 }
 
-// parse reads the record in a text.
+// parse reads the record in a text. It keeps the values even if they cannot be used,
+// because one of them is the ID.
 func (r *jsonReader) parse(rec *record) *problem {
 	var pairs []pair
+	isReject, isUTF8 := false, true
 	for isWrapped := true; isWrapped; {
-		switch {
-		case !utf8.ValidString(rec.text):
-			return notUTF8
-		case r.text.converted && strings.ContainsRune(rec.text, utf8.RuneError):
-			return brokenText
-		}
+		isUTF8 = utf8.ValidString(rec.text)
 		var err error
-		if pairs, err = readPairs(rec.text); err != nil {
+		if pairs, err = readPairs(rec.text); err != nil && isUTF8 {
 			return wrongly("the text is not a JSON object", "the text is not a JSON object: %s",
 				err)
 		}
-		r.rejects = r.rejects || len(withoutReason(pairs)) < len(pairs)
+		isReject = isReject || len(withoutReason(pairs)) < len(pairs)
+		r.rejects = r.rejects || isReject
+		if !isUTF8 {
+			break
+		}
 		var inner string
 		if inner, isWrapped = unwrap(pairs); isWrapped {
 			rec.text = inner
 		}
 	}
 	pairs = withoutReason(pairs)
+	var problem *problem
 	if r.isUpdate(pairs) {
-		return r.readUpdate(rec, pairs)
+		problem = r.readUpdate(rec, pairs)
+	} else {
+		problem = r.flatten(rec, pairs, nil)
 	}
-	return r.flatten(rec, pairs, nil)
+	switch {
+	case !isUTF8:
+		return notUTF8
+	case problem != nil:
+		return problem
+	case (r.text.converted || isReject) && slices.ContainsFunc(pairs, hasBroken):
+		return brokenText
+	}
+	return nil
 }
 
 // isUpdate reports whether an object is {"user_id": …, "profile": {…}}. A profile
@@ -136,6 +149,7 @@ func (r *jsonReader) readUpdate(rec *record, pairs []pair) *problem {
 
 // flatten adds the members of an object, and those of objects in it, to the record.
 func (r *jsonReader) flatten(rec *record, pairs []pair, above []string) *problem {
+	var problem *problem
 	for _, p := range pairs {
 		path := append(slices.Clip(above), p.key)
 		if p.value[0] == '{' {
@@ -144,23 +158,21 @@ func (r *jsonReader) flatten(rec *record, pairs []pair, above []string) *problem
 				return wrongly("the text is not a JSON object", "%s: %s", p.key, err)
 			}
 			if len(inner) > 0 {
-				if problem := r.flatten(rec, inner, path); problem != nil {
-					return problem
-				}
+				problem = cmp.Or(problem, r.flatten(rec, inner, path))
 				continue
 			}
 		}
 		if named, ok := readAttributes(p.value); ok {
-			if problem := r.flatten(rec, named, path); problem != nil {
-				return problem
-			}
+			problem = cmp.Or(problem, r.flatten(rec, named, path))
 			continue
 		}
 		v := value{column: r.column(path, false), json: p.value}
 		if slices.ContainsFunc(rec.values, func(other value) bool {
 			return other.column == v.column
 		}) {
-			return wrongly("a name appears twice", "%s appears twice", strings.Join(path, "."))
+			problem = cmp.Or(problem, wrongly("a name appears twice", "%s appears twice",
+				strings.Join(path, ".")))
+			continue
 		}
 		if p.value[0] == '"' {
 			if err := json.Unmarshal(p.value, &v.text); err != nil {
@@ -170,7 +182,7 @@ func (r *jsonReader) flatten(rec *record, pairs []pair, above []string) *problem
 		}
 		rec.values = append(rec.values, v)
 	}
-	return nil
+	return problem
 }
 
 // column returns the index of the name with that path.
@@ -218,6 +230,10 @@ func (r *jsonReader) reject(rec record, reason string) string {
 		pairs = []pair{{"text", quoteJSON(rec.text)}}
 	default:
 		pairs = withoutReason(own)
+		if rec.lacks != "" {
+			// Or else another member could be taken for the user ID the next time.
+			pairs = append(slices.Clip(pairs), pair{rec.lacks, json.RawMessage("null")})
+		}
 	}
 	pairs = append(slices.Clip(pairs), pair{"line", fmt.Append(nil, rec.line)},
 		pair{"reason", quoteJSON(reason)})
@@ -237,6 +253,11 @@ func (r *jsonReader) reject(rec record, reason string) string {
 // isBroken reports whether the key could not be written as it was read: half of a
 // surrogate pair, "\ud800", became U+FFFD.
 func isBroken(p pair) bool { return strings.ContainsRune(p.key, utf8.RuneError) }
+
+// hasBroken reports whether a member has U+FFFD in its key or value.
+func hasBroken(p pair) bool {
+	return isBroken(p) || bytes.ContainsRune(p.value, utf8.RuneError)
+}
 
 // withoutReason returns the members without those that reject added at the end.
 func withoutReason(pairs []pair) []pair {

@@ -59,6 +59,9 @@ func single(s *scanner, o *readOptions, object jsontext.Value) (objects, error) 
 	if err != nil {
 		return nil, fmt.Errorf("this is not JSON: %w", err)
 	}
+	if len(withoutReason(pairs)) < len(pairs) {
+		return newStream(s, ""), nil // a reject
+	}
 	for _, p := range pairs {
 		_, isKnown := known().find(p.key)
 		if p.key == o.id || isID(p.key) || isKnown {

@@ -180,8 +180,12 @@ func (p *plan) hasName(text string) bool {
 	return slices.ContainsFunc(p.reader.names(), func(n name) bool { return n.text == text })
 }
 
-// complete refuses -column flags whose columns have not appeared.
+// complete refuses -column flags whose columns have not appeared, except in JSON rejects:
+// perhaps all records with that name were merged.
 func (p *plan) complete() error {
+	if !p.isCSV && hasReasons(p.reader) {
+		return nil
+	}
 	for i, m := range p.readOptions.columns {
 		if !p.mapped[i] {
 			return noColumn(fmt.Sprintf("%.60q, as -column says", m.column), p.reader.names())
@@ -257,6 +261,9 @@ func (p *plan) userID(r *record) (string, *problem) {
 			return "", notID
 		}
 		return p.unlessEmpty(id)
+	}
+	if !p.isCSV && r.problem == nil && p.id >= 0 && len(p.columns[p.id].path) == 1 {
+		r.lacks = p.idName
 	}
 	return "", noID
 }

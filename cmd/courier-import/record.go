@@ -19,6 +19,9 @@ type record struct {
 	size    int      // in bytes of memory, roughly
 	problem *problem // why it cannot be used
 
+	// lacks is the name of the user ID, if a JSON object has no such member.
+	lacks string
+
 	// Of {"user_id": …, "profile": {…}}, which is made for Courier.
 	update *courier.Profile
 	userID string

@@ -282,6 +282,46 @@ func TestRejectsThatWereNotFixed(t *testing.T) {
 	}
 }
 
+// Rejects that are imported unchanged, with the command that the program prints, are
+// rejected again.
+func TestRejectsAreRejectedAgain(t *testing.T) {
+	t.Parallel()
+	for _, test := range []importCase{
+		{
+			name: "text that was broken in the encoding of the input",
+			text: "id,name\nu1,Ann\nu2,B\x81\n", flags: []string{"-encoding=shift_jis"},
+		},
+		{
+			name: "the same in JSON, with a later record of the user", file: "users.ndjson",
+			text: `{"id":"u1","name":"Ann"}` + "\n{\"id\":\"u2\",\"name\":\"B\x81\"}\n" +
+				`{"id":"u2","name":"Bo"}`,
+			flags: []string{"-encoding=shift_jis"},
+		},
+		{
+			name: "a quote in the text of a row, with a later record of the user",
+			text: "custom.size,id,name\n,u1,Ann\n6\" x,u2,Old,extra\n7,u2,New\n",
+		},
+		{
+			name: "the only one, with a list of other objects", file: "users.ndjson",
+			text: `{"id":"u1","name":"Ann"}` + "\n" + `{"orders":[{"id":"o1","name":"Shoe"}]}`,
+		},
+		{
+			name: "all without the name of the user ID, but with one like it",
+			file: "users.ndjson",
+			text: `{"id":"u1","name":"Ann"}` + "\n" + `{"userId":"u2","name":"Bo"}`,
+		},
+		{
+			name: "all without a name that -column maps", file: "users.ndjson",
+			text:  `{"id":"u1","name":"Ann","plan":""}` + "\n" + `{"id":"u2","email_verified":"x"}`,
+			flags: []string{"-column=plan=custom.plan"},
+		},
+	} {
+		test.exit, test.hint, test.hintExit = job.Rejected, true, job.Rejected
+		test.profiles = profiles{"u1": `{"name":"Ann"}`}
+		t.Run(test.name, test.run)
+	}
+}
+
 // What Courier refuses again is not said to be merged either.
 func TestRejectsThatAreRefusedAgain(t *testing.T) {
 	t.Parallel()

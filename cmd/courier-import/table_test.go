@@ -407,3 +407,18 @@ func TestRejectsHoldBackLaterRecords(t *testing.T) {
 		})
 	}
 }
+
+// The user ID of a JSON object is known, whatever is wrong with the object.
+func TestJSONRejectsHoldBackLaterRecords(t *testing.T) {
+	importCase{
+		file: "users.ndjson",
+		text: `{"user_id":"u1","name":"Ann"}` + "\n" +
+			"{\"name\":\"OLD\xff\",\"user_id\":\"u2\"}\n" +
+			`{"name":"OLD","name":"x","user_id":"u3"}` + "\n" +
+			`{"user_id":"u2","name":"NEW"}` + "\n" +
+			`{"user_id":"u3","name":"NEW"}`,
+		exit:     job.Rejected,
+		says:     []string{"2 held back, because an earlier record of the user was rejected"},
+		profiles: profiles{"u1": `{"name":"Ann"}`},
+	}.run(t)
+}
