@@ -39,12 +39,12 @@ func applyAll(t *testing.T, r reader, o *readOptions) (rejects string, n int) {
 	}
 }
 
+// opener is newCSV or newJSON.
+type opener func(*scanner, decoded, *readOptions) (reader, error)
+
 // checkRejectsAgain checks that the rejects of an input, imported unchanged, are rejected
 // again. converted says that the input was in another encoding, in which U+FFFD was broken.
-func checkRejectsAgain(
-	t *testing.T, text string, converted bool, open func(*scanner, decoded, *readOptions) (
-		reader, error),
-) {
+func checkRejectsAgain(t *testing.T, text string, converted bool, open opener) {
 	t.Helper()
 	o := &readOptions{rest: "own"}
 	r, err := open(newScanner(strings.NewReader(text)), decoded{converted: converted}, o)
@@ -83,11 +83,10 @@ func FuzzCSV(f *testing.F) {
 	}
 	f.Add("id,name\nu1,B\ufffd\n", true)
 	f.Fuzz(func(t *testing.T, text string, converted bool) {
-		checkRejectsAgain(t, text, converted, func(s *scanner, d decoded, o *readOptions) (
-			reader, error,
-		) {
+		open := func(s *scanner, d decoded, o *readOptions) (reader, error) {
 			return newCSV(s, d, o)
-		})
+		}
+		checkRejectsAgain(t, text, converted, open)
 	})
 }
 
@@ -107,10 +106,9 @@ func FuzzJSON(f *testing.F) {
 		if !isJSON {
 			return
 		}
-		checkRejectsAgain(t, text, converted, func(s *scanner, d decoded, o *readOptions) (
-			reader, error,
-		) {
+		open := func(s *scanner, d decoded, o *readOptions) (reader, error) {
 			return newJSON(s, d, o)
-		})
+		}
+		checkRejectsAgain(t, text, converted, open)
 	})
 }
