@@ -502,6 +502,7 @@ func TestWrittenOtherwise(t *testing.T) {
 		}{1, map[string]int{"b": 2}}, `{"A":1,"b":2}`},
 		{"nil map", map[string]any(nil), `{}`},
 		{"nil slice", []any(nil), `[]`},
+		{"nil []byte", []byte(nil), `""`},
 		{"nil map of another type", map[int]string(nil), `{}`},
 		{"nil slice of another type", []lists(nil), `[]`},
 		{"nil in a slice", []any{nil, []string(nil), map[string]bool(nil)}, `[null,[],{}]`},

@@ -24,9 +24,9 @@ import (
 // of the profile itself it is an error.
 //
 // Values in Extra and Custom are written as encoding/json writes them, with these
-// exceptions. A nil map is {}, a nil slice is [], a type with the method AppendText but not
-// MarshalText is written as that text, and the tag option embed works as in
-// encoding/json/v2. These are a [ValidationError]: text that is not UTF-8, a MarshalJSON
+// exceptions. A nil map is {}, a nil slice is [], a nil []byte is "", a type with the method
+// AppendText but not MarshalText is written as that text, and the tag option embed works as
+// in encoding/json/v2. These are a [ValidationError]: text that is not UTF-8, a MarshalJSON
 // method that writes a key twice, an unset [Field], a struct that encoding/json/v2 refuses,
 // such as one with a malformed tag or without exported fields, and a key in Extra that is
 // also a set field.

@@ -806,6 +806,27 @@ func TestRunCallerCodePanics(t *testing.T) {
 	}
 }
 
+// TestRunGoexitAlone: the loop ends although no other goroutine of the run is left to settle
+// what waits to be sent.
+func TestRunGoexitAlone(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newBulkServer(func(*http.Request) (*http.Response, error) {
+			time.Sleep(time.Second) // the others are pulled by now
+			runtime.Goexit()
+			return nil, nil
+		})
+		in := updatesOf("exits", "waits", "waits too")
+		var outcomes []string
+		for outcome := range server.client(t).MergeAll(
+			t.Context(), in.updates, courier.WithConcurrency(1),
+		) {
+			outcomes = append(outcomes, fmt.Sprint(outcome.Index, " ", kindOf(outcome.Err)))
+		}
+		wantNoDiff(t, "outcomes", []string{"1 not sent", "2 not sent"}, outcomes)
+	})
+}
+
 // TestRunInvariants checks what holds for every run on many small random ones.
 func TestRunInvariants(t *testing.T) {
 	t.Parallel()
