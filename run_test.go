@@ -117,6 +117,33 @@ func TestRunCongestion(t *testing.T) {
 	}
 }
 
+// TestRunCongestionHalvesWhatIsInFlight: where the input is slow, what is halved is the number
+// in flight, and not the concurrency that it has not used.
+func TestRunCongestionHalvesWhatIsInFlight(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		server := newBulkServer(byUser(map[string]httpmock.Responder{
+			"throttled": respondAfter(time.Second, rejectWith(429)),
+		}))
+		in := updatesOf("throttled", "a", "b", "c", "d")
+		updates := func(yield func(string, courier.Profile) bool) {
+			for userID, profile := range in.updates {
+				if userID == "a" {
+					time.Sleep(2 * time.Second)
+				}
+				if !yield(userID, profile) {
+					return
+				}
+			}
+		}
+		client := server.client(t, courier.WithMaxRetries(0))
+		collectOutcomes(t, in.n, client.MergeAll(t.Context(), updates))
+		second := time.Second
+		want := map[time.Duration]int{0: 1, 2 * second: 1, 22 * second: 2, 42 * second: 1}
+		wantNoDiff(t, "requests sent at each time", want, server.sentAt())
+	})
+}
+
 // TestRunTooManyConnections: with more in flight than sockets (ulimit -n), the number halves
 // until they suffice. Only what starts with the first burst can run out of retries.
 func TestRunTooManyConnections(t *testing.T) {
