@@ -333,6 +333,11 @@ func TestForms(t *testing.T) {
 			says: []string{"2 the record has no user ID: lines 2, 3",
 				"1 the user ID is not a string or an integer: line 4"},
 			profiles: profiles{"u1": `{"name":"Ann"}`}},
+		{name: "made for Courier, with a name twice", exit: job.Rejected,
+			text: `{"user_id":"u1","profile":{"name":"Ann"}}` + "\n" +
+				`{"user_id":"u2","profile":{"custom":{"plan":"a","plan":"b"}}}`,
+			says:     []string{"1 a name appears twice in the profile: line 2"},
+			profiles: profiles{"u1": `{"name":"Ann"}`}},
 		{name: "a broken JSON line costs that line", exit: job.Rejected,
 			text: `{"id":"u1","name":"Ann"}` + "\n" + `{"id":"u3","name":` + "\n" +
 				`{"id":"u2","name":"Bo"}`, profiles: both},

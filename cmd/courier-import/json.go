@@ -119,30 +119,39 @@ func (r *jsonReader) isUpdate(pairs []pair) bool {
 }
 
 func (r *jsonReader) readUpdate(rec *record, pairs []pair) *problem {
+	var problem *problem
 	for _, p := range pairs {
-		if p.key != "profile" {
-			id, ok := readID(p.value)
-			switch {
-			case ok:
-				rec.userID = id
-			case string(p.value) != "null":
-				return notID
-			}
-			v := value{column: r.column([]string{p.key}, false), text: rec.userID}
-			rec.values = append(rec.values, v)
+		if p.key == "profile" {
+			problem = cmp.Or(problem, r.readProfile(rec, p.value))
 			continue
 		}
-		rec.update = new(courier.Profile)
-		if err := json.Unmarshal(p.value, rec.update); err != nil {
-			return wrongly("the profile cannot be read", "profile: %s",
-				strings.TrimPrefix(err.Error(), "courier: "))
+		id, ok := readID(p.value)
+		if ok {
+			rec.userID = id
+		} else if string(p.value) != "null" {
+			problem = notID
 		}
-		members, _ := readPairs(string(p.value)) // it was read before
-		for _, m := range members {
-			v := value{column: r.column([]string{"profile", m.key}, true), json: m.value}
-			_ = json.Unmarshal(m.value, &v.text) // if it is text
-			rec.values = append(rec.values, v)
-		}
+		v := value{column: r.column([]string{p.key}, false), text: rec.userID}
+		rec.values = append(rec.values, v)
+	}
+	return problem
+}
+
+func (r *jsonReader) readProfile(rec *record, profile json.RawMessage) *problem {
+	rec.update = new(courier.Profile)
+	if err := json.Unmarshal(profile, rec.update); err != nil {
+		return wrongly("the profile cannot be read", "profile: %s",
+			strings.TrimPrefix(err.Error(), "courier: "))
+	}
+	isOnce := jsontext.Value(profile).IsValid(jsontext.AllowInvalidUTF8(true))
+	if !isOnce {
+		return wrong("a name appears twice in the profile")
+	}
+	members, _ := readPairs(string(profile)) // it was read before
+	for _, m := range members {
+		v := value{column: r.column([]string{"profile", m.key}, true), json: m.value}
+		_ = json.Unmarshal(m.value, &v.text) // if it is text
+		rec.values = append(rec.values, v)
 	}
 	return nil
 }

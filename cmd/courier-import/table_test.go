@@ -415,10 +415,12 @@ func TestJSONRejectsHoldBackLaterRecords(t *testing.T) {
 		text: `{"user_id":"u1","name":"Ann"}` + "\n" +
 			"{\"name\":\"OLD\xff\",\"user_id\":\"u2\"}\n" +
 			`{"name":"OLD","name":"x","user_id":"u3"}` + "\n" +
+			`{"profile":{"name":"OLD","name":"x"},"user_id":"u4"}` + "\n" +
 			`{"user_id":"u2","name":"NEW"}` + "\n" +
-			`{"user_id":"u3","name":"NEW"}`,
+			`{"user_id":"u3","name":"NEW"}` + "\n" +
+			`{"user_id":"u4","name":"NEW"}`,
 		exit:     job.Rejected,
-		says:     []string{"2 held back, because an earlier record of the user was rejected"},
+		says:     []string{"3 held back, because an earlier record of the user was rejected"},
 		profiles: profiles{"u1": `{"name":"Ann"}`},
 	}.run(t)
 }
