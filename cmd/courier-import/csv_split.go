@@ -50,12 +50,14 @@ const (
 
 // split splits the row at the beginning of data and returns where it ends, or
 // where its problem is. A quote in a cell that does not begin with one is text,
-// as it is to spreadsheets, or a bareQuote if strict is set.
+// as it is to spreadsheets, or a bareQuote if strict is set. White space around a
+// quoted cell is no part of it: programs write it after the delimiter.
 func split(data []byte, comma byte, eof, strict bool, spans []span) ([]span, int, found) {
 	for i := 0; ; {
 		start := i
-		if i < len(data) && data[i] == '"' {
-			start++
+		text := i + spaces(data[i:], comma)
+		if text < len(data) && data[text] == '"' {
+			start = text + 1
 			end := closingQuote(data, start)
 			if end < 0 || end+1 == len(data) && !eof {
 				if eof {
@@ -64,9 +66,8 @@ func split(data []byte, comma byte, eof, strict bool, spans []span) ([]span, int
 				return spans, 0, unfinished
 			}
 			spans = append(spans, span{start, end, true})
-			for i = end + 1; i < len(data) && (data[i] == ' ' || data[i] == '\t') && data[i] != comma; {
-				i++
-			}
+			i = end + 1
+			i += spaces(data[i:], comma)
 		} else {
 			for i < len(data) && data[i] != comma && data[i] != '\n' {
 				if data[i] == '"' && strict {
@@ -104,6 +105,15 @@ func split(data []byte, comma byte, eof, strict bool, spans []span) ([]span, int
 		}
 		i++
 	}
+}
+
+// spaces counts the spaces and tabs at the beginning of data.
+func spaces(data []byte, comma byte) int {
+	n := 0
+	for n < len(data) && (data[n] == ' ' || data[n] == '\t') && data[n] != comma {
+		n++
+	}
+	return n
 }
 
 // closingQuote returns the index of the quote that closes a cell whose text begins

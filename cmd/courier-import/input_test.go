@@ -287,6 +287,8 @@ func TestForms(t *testing.T) {
 		{name: "a name is missing", text: "id,name\n1,u1,Ann\n2,u2,Bo\n", exit: job.Failed,
 			says: []string{"every row has 3 cells, but line 1 names 2 columns",
 				"column_1,id,name"}},
+		{name: "white space before quotes", text: "name, id\n\"Ann\", \"u1\"\n\"Bo\",\t\"u2\"\n",
+			profiles: both},
 		{name: "only an ID", text: "id,name,email\nu1,Ann,\nu2,Bo\nu3\n", profiles: both,
 			exit: job.Rejected, says: []string{"the row has 1 cells, but there are 3 columns"}},
 		{name: "a line of dashes", text: "id,name\n--,----\nu1,Ann\nu2,Bo\n", profiles: both,
