@@ -351,6 +351,11 @@ func TestForms(t *testing.T) {
 				`"email_verified":"yes","address":{"country":"UK"}}`,
 			profiles: profiles{"7": `{"email_verified":true,"address":{"country":"UK"},` +
 				`"custom":{"list":[1,"a"],"n":9007199254740993}}`}},
+		{name: "half of a surrogate pair is kept", text: `{"id":"u1","name":"Ann \ud83d"}`,
+			profiles: profiles{"u1": `{"name":"Ann \ud83d"}`}},
+		{name: "an empty JSON object", text: `{"id":"u1","custom":{},"plan":"pro"}`,
+			flags:    []string{"-column=plan=custom.plan"},
+			profiles: profiles{"u1": `{"custom":{"plan":"pro"}}`}},
 		{name: "all lines are skipped", text: "id,name\n", flags: []string{"-skip=1"},
 			exit: job.Failed, says: []string{"the file has no line after -skip 1"}},
 		{name: "an empty file", text: "", exit: job.Failed, says: []string{"the file is empty"}},

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	courier "github.com/courier-profiles/courier-go"
 	"github.com/courier-profiles/courier-go/cmd/internal/job"
@@ -79,6 +80,9 @@ func (p *plan) place(c *column, isID bool) error {
 		path = splitPath(c.text)
 	}
 	resolved, exact, isKnown := known().resolve(path)
+	if !isKnown && len(path) == 1 { // of JSON: {"custom.plan": …}
+		resolved, exact, isKnown = known().resolve(splitPath(c.text))
+	}
 	if c.update {
 		c.target = path[1:] // as it is
 		return nil
@@ -280,7 +284,8 @@ func (p *plan) convert(c *column, v *value) (_ any, isSet bool, _ *problem) {
 	path := strings.Join(c.target, ".")
 	isText := v.json == nil || v.json[0] == '"'
 	switch {
-	case isText && p.isEmpty(v.text), !isText && string(v.json) == "null":
+	case isText && p.isEmpty(v.text), !isText && p.isEmpty(string(v.json)),
+		string(v.json) == "null":
 		return nil, p.emptyNull, nil
 	case isText && isFormula(v.text) && (path == "email" || path == "phone_number"):
 		return nil, false, formula(path, v.text)
@@ -295,8 +300,12 @@ func (p *plan) convert(c *column, v *value) (_ any, isSet bool, _ *problem) {
 		return b, true, nil
 	case c.kind == kindObject && (isText || v.json[0] != '{'):
 		return nil, false, wrong(path + " is not an object")
+	case isText && v.json != nil && strings.ContainsRune(v.text, utf8.RuneError):
+		return v.json, true, nil // half of a surrogate pair, "\ud800", has no other text
 	case isText:
 		return v.text, true, nil
+	case v.json[0] == '{':
+		return map[string]any{}, true, nil // or else it was flattened
 	}
 	return v.json, true, nil
 }
@@ -335,7 +344,7 @@ func put(members map[string]any, path []string, value any) bool {
 	for _, name := range path[:len(path)-1] {
 		inner, isObject := members[name].(map[string]any)
 		if !isObject {
-			if members[name] != nil {
+			if _, isTaken := members[name]; isTaken {
 				return false
 			}
 			inner = map[string]any{}

@@ -117,6 +117,29 @@ func TestPlan(t *testing.T) {
 			profiles: profiles{"u1": "{}"},
 		},
 		{
+			name: "-empty=null removes no object that has a member",
+			text: "id,custom,custom.plan\nu1,,pro\n", flags: []string{"-empty=null"},
+			exit: job.Rejected, says: []string{"custom.plan conflicts with another column"},
+		},
+		{
+			name: "-empty=null lists what it does not remove",
+			text: `{"id":"u1","name":"Ann","address":null}`, flags: []string{"-empty=null"},
+			says:     []string{"Will not be sent: address 0 an object: -column address=address."},
+			profiles: profiles{"u1": `{"name":"Ann"}`},
+		},
+		{
+			name: "-null applies to JSON values of any type",
+			text: `{"id":"u1","custom":{"age":-1,"vip":false}}`, flags: []string{"-null=-1"},
+			says:     []string{"custom.vip custom.vip 1 false", "No values: custom.age."},
+			profiles: profiles{"u1": `{"custom":{"vip":false}}`},
+		},
+		{
+			name:     "a JSON name with a dot",
+			text:     `{"id":"u1","custom.plan":"pro","address.country":"UK","a.b":1}`,
+			flags:    []string{"-rest"},
+			profiles: profiles{"u1": `{"address":{"country":"UK"},"custom":{"plan":"pro"},"a.b":1}`},
+		},
+		{
 			name: "suspicious values",
 			text: "id,phone_number,birthdate,email\n" +
 				"u1,+15555550101,1815-12-10,ada@example.com\n" +

@@ -180,7 +180,8 @@ func (pr *printer) notSent(p *plan, s *survey) {
 	}
 	for i, c := range p.columns {
 		isID, member := i == p.id, looksLike[c]
-		if c.target != nil || isID && member == "" || c.survey.filled == 0 {
+		isUsed := c.survey.filled > 0 || p.emptyNull
+		if c.target != nil || isID && member == "" || !isUsed {
 			continue
 		}
 		if isFirst {
