@@ -231,10 +231,12 @@ func isNull(text string) bool {
 
 func (s *survey) addValue(p *plan, c *column, v *value, line int, isSent bool) {
 	text := v.text
-	if text == "" && v.json != nil && string(v.json) != "null" && v.json[0] != '"' {
+	isText := v.json == nil || v.json[0] == '"'
+	isNotText := !isText && string(v.json) != "null"
+	if isNotText || c.update && text == "" {
 		text = string(v.json)
 	}
-	if text == "" || p.isEmpty(text) {
+	if text == "" || p.isEmpty(text) && !c.update { // an update is sent as it is
 		return
 	}
 	c.survey.filled++
@@ -248,7 +250,9 @@ func (s *survey) addValue(p *plan, c *column, v *value, line int, isSent bool) {
 	case !isSent:
 		return
 	case isNull(text):
-		c.survey.addNull(text)
+		if isText {
+			c.survey.addNull(text)
+		}
 		return
 	}
 	switch strings.Join(c.target, ".") {

@@ -148,6 +148,7 @@ func TestCouldNotStart(t *testing.T) {
 	folder := t.TempDir()
 	writeFile(t, folder, "users.csv", plainCSV)
 	writeFile(t, folder, "users.json", `{"id":"u1"}`)
+	writeFile(t, folder, "update.json", `{"id":"u1","profile":{"name":"Ann"}}`)
 	writeFile(t, folder, "two.csv", "id,user_id\n1,2\n")
 	writeFile(t, folder, "same.csv", "id,Email,E-mail\n1,a@example.com,b@example.com\n")
 	for _, test := range []struct {
@@ -162,6 +163,10 @@ func TestCouldNotStart(t *testing.T) {
 			`no column is called "Key", as -id says: the columns are "id", "name"`},
 		{[]string{"-fake", "users.csv", "-column", "x=email"},
 			`no column is called "x", as -column says: the columns are "id", "name"`},
+		{[]string{"-fake", "users.csv", "-column", "name=", "-column", "name=nickname"},
+			"-column name=nickname has no effect"},
+		{[]string{"-fake", "update.json", "-column", "profile.name="},
+			"-column profile.name= has no effect"},
 		{[]string{"-fake", "same.csv", "-id", "EMAIL"}, `no column is called "EMAIL"`},
 		{[]string{"-fake", "users.json", "-id", "Key"},
 			`no column is called "Key", as -id says: the columns are "id"`},

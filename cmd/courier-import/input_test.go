@@ -325,8 +325,30 @@ func TestForms(t *testing.T) {
 		{name: "made for Courier",
 			text: `{"user_id":"u1","profile":{"name":"Ann","own":1.10,"locale":null}}` + "\n" +
 				`{"user_id":2,"profile":{"name":"Bo"}}`,
-			says:     []string{"profile.own own 1 1.10"},
+			says:     []string{"profile.own own 1 1.10", "profile.locale locale 1 null"},
 			profiles: profiles{"u1": `{"name":"Ann","own":1.10}`, "2": `{"name":"Bo"}`}},
+		{name: "made for Courier, with empty values", flags: []string{"-null=NA", "-empty=null"},
+			text:     `{"user_id":"u1","profile":{"name":"NA","nickname":""}}`,
+			says:     []string{"profile.name name 1 NA", `profile.nickname nickname 1 ""`},
+			profiles: profiles{"u1": `{"name":"NA","nickname":""}`}},
+		{name: "made for Courier, with NULL as a text",
+			text:     `{"user_id":"u1","profile":{"name":"NULL"}}`,
+			says:     []string{"profile.name is NULL in 1 record: the profile is sent as it is"},
+			profiles: profiles{"u1": `{"name":"NULL"}`}},
+		{name: "made for Courier, with a user ID that is a member too",
+			text: `{"email":"ann@example.com","profile":{"name":"Ann"}}` + "\n" +
+				`{"profile":{"email":"bo@example.com"},"email":"bo@example.com"}` + "\n" +
+				`{"email":"cy@example.com","profile":{"email":"Cy@example.com"}}`,
+			flags: []string{"-id=email"}, exit: job.Rejected,
+			says: []string{"the user ID and email", "1 email conflicts with another column, which " +
+				"has another value or an object there: leave one out, such as -column email=: line 3"},
+			profiles: profiles{
+				"ann@example.com": `{"name":"Ann","email":"ann@example.com"}`,
+				"bo@example.com":  `{"email":"bo@example.com"}`}},
+		{name: "made for Courier, with another user ID", exit: job.Rejected,
+			text: `{"id":"u1","name":"Ann"}` + "\n" + `{"userId":"u2","profile":{"name":"Bo"}}`,
+			says: []string{"userId 1 u2", "1 the record has no user ID: line 2"},
+			hint: true, hintExit: job.Rejected, profiles: profiles{"u1": `{"name":"Ann"}`}},
 		{name: "made for Courier, without a user ID", exit: job.Rejected, flags: []string{"-null=NA"},
 			text: `{"user_id":"u1","profile":{"name":"Ann"}}` + "\n" +
 				`{"user_id":null,"profile":{"name":"Cy"}}` + "\n" +

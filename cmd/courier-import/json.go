@@ -125,21 +125,20 @@ func (r *jsonReader) readUpdate(rec *record, pairs []pair) *problem {
 			problem = cmp.Or(problem, r.readProfile(rec, p.value))
 			continue
 		}
+		v := value{column: r.column([]string{p.key}, false)}
 		id, ok := readID(p.value)
 		if ok {
-			rec.userID = id
+			v.text = id
 		} else if string(p.value) != "null" {
 			problem = notID
 		}
-		v := value{column: r.column([]string{p.key}, false), text: rec.userID}
 		rec.values = append(rec.values, v)
 	}
 	return problem
 }
 
 func (r *jsonReader) readProfile(rec *record, profile json.RawMessage) *problem {
-	rec.update = new(courier.Profile)
-	if err := json.Unmarshal(profile, rec.update); err != nil {
+	if err := json.Unmarshal(profile, new(courier.Profile)); err != nil {
 		return wrongly("the profile cannot be read", "profile: %s",
 			strings.TrimPrefix(err.Error(), "courier: "))
 	}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -191,7 +192,12 @@ func (p *plan) complete() error {
 		return nil
 	}
 	for i, m := range p.readOptions.columns {
-		if !p.mapped[i] {
+		switch {
+		case p.mapped[i]:
+		case p.hasName(m.column):
+			return fmt.Errorf("-column %s has no effect: another -column is for that column, or "+
+				"it is in a profile that is sent as it is", job.Quote(m.column+"="+m.path))
+		default:
 			return noColumn(fmt.Sprintf("%.60q, as -column says", m.column), p.reader.names())
 		}
 	}
@@ -216,14 +222,11 @@ func (p *plan) apply(r *record) (userID string, _ courier.Profile, _ *problem) {
 	if problem := checkID(userID); problem != nil {
 		return userID, courier.Profile{}, problem
 	}
-	if r.update != nil {
-		return userID, *r.update, nil
-	}
 	members := map[string]any{}
 	for i := range r.values {
 		v := &r.values[i]
 		c := p.columns[v.column]
-		if c.target == nil || c.update {
+		if c.target == nil {
 			continue
 		}
 		value, isSet, problem := p.convert(c, v)
@@ -231,8 +234,7 @@ func (p *plan) apply(r *record) (userID string, _ courier.Profile, _ *problem) {
 			return userID, courier.Profile{}, problem
 		}
 		if isSet && !put(members, c.target, value) {
-			return userID, courier.Profile{}, wrong(strings.Join(c.target, ".") +
-				" conflicts with another column: nothing is both a value and an object")
+			return userID, courier.Profile{}, p.conflict(c)
 		}
 	}
 	profile := courier.Profile{Extra: members}
@@ -245,10 +247,18 @@ func (p *plan) apply(r *record) (userID string, _ courier.Profile, _ *problem) {
 	return userID, profile, nil
 }
 
-func (p *plan) userID(r *record) (string, *problem) {
-	if r.update != nil {
-		return p.unlessEmpty(r.userID)
+// conflict returns the problem of a value that does not go with another one.
+func (p *plan) conflict(c *column) *problem {
+	out := c.text
+	if c.update {
+		out = p.idName
 	}
+	return wrong(fmt.Sprintf("%s conflicts with another column, which has another value or an "+
+		"object there: leave one out, such as -column %s", strings.Join(c.target, "."),
+		job.Quote(out+"=")))
+}
+
+func (p *plan) userID(r *record) (string, *problem) {
 	for i := range r.values {
 		v := &r.values[i]
 		if v.column != p.id {
@@ -284,6 +294,8 @@ func (p *plan) convert(c *column, v *value) (_ any, isSet bool, _ *problem) {
 	path := strings.Join(c.target, ".")
 	isText := v.json == nil || v.json[0] == '"'
 	switch {
+	case c.update:
+		return v.json, true, nil
 	case isText && p.isEmpty(v.text), !isText && p.isEmpty(string(v.json)),
 		string(v.json) == "null":
 		return nil, p.emptyNull, nil
@@ -339,7 +351,7 @@ func parseCell(c *column, text string) (any, bool, *problem) {
 }
 
 // put sets a member, inside objects if its path leads there. It returns false if
-// there is a value already, which is not an object.
+// there is another value already, which is not an object.
 func put(members map[string]any, path []string, value any) bool {
 	for _, name := range path[:len(path)-1] {
 		inner, isObject := members[name].(map[string]any)
@@ -367,7 +379,9 @@ func put(members map[string]any, path []string, value any) bool {
 		}
 		return true
 	}
-	return false
+	is, _ := json.Marshal(value)
+	was, _ := json.Marshal(before)
+	return bytes.Equal(is, was)
 }
 
 func parseBool(text string) (value, ok bool) {

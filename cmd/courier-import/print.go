@@ -315,9 +315,12 @@ func (pr *printer) suspicious(p *plan, s *survey) {
 			continue
 		}
 		for _, text := range slices.Sorted(maps.Keys(c.survey.nulls)) {
-			found = append(found, fmt.Sprintf("%s is %s in %s: use -null %s if that means "+
-				"no value", c.text, text, job.Plural(c.survey.nulls[text], "record", "records"),
-				job.Quote(text)))
+			way := "use -null " + job.Quote(text) + " if that means no value"
+			if c.update {
+				way = "the profile is sent as it is"
+			}
+			found = append(found, fmt.Sprintf("%s is %s in %s: %s", c.text, text,
+				job.Plural(c.survey.nulls[text], "record", "records"), way))
 		}
 	}
 	first := func(x suspect) string { return fmt.Sprintf(", the first in line %d", x.line) }

@@ -3,8 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-
-	courier "github.com/courier-profiles/courier-go"
 )
 
 // maxRecord is the longest record that is read, in bytes. A longer one is rejected.
@@ -21,10 +19,6 @@ type record struct {
 
 	// lacks is the name of the user ID, if a JSON object has no such member.
 	lacks string
-
-	// Of {"user_id": …, "profile": {…}}, which is made for Courier.
-	update *courier.Profile
-	userID string
 }
 
 // value is a value of a record, under a name.

@@ -135,7 +135,7 @@ func (r *importRun) readAll(ctx context.Context, records reader,
 		if r.checkpoint.has(index) {
 			continue
 		}
-		rec.values, rec.update = nil, nil // valid until the next record only
+		rec.values = nil // valid until the next record only
 		e := &entry{record: rec, index: index}
 		if problem != nil {
 			e.known, e.reason = true, problem.String()
