@@ -9,6 +9,8 @@ import (
 	"strings"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json/jsontext"
+
 	courier "github.com/courier-profiles/courier-go"
 	"github.com/courier-profiles/courier-go/cmd/internal/job"
 )
@@ -302,7 +304,7 @@ func (p *plan) convert(c *column, v *value) (_ any, isSet bool, _ *problem) {
 	case isText && isFormula(v.text) && (path == "email" || path == "phone_number"):
 		return nil, false, formula(path, v.text)
 	case c.asJSON:
-		return parseCell(c, v.text)
+		return p.parseCell(c, v.text)
 	case c.kind == kindBool && isText:
 		b, ok := parseBool(v.text)
 		if !ok {
@@ -323,10 +325,10 @@ func (p *plan) convert(c *column, v *value) (_ any, isSet bool, _ *problem) {
 }
 
 // parseCell reads JSON in a cell.
-func parseCell(c *column, text string) (any, bool, *problem) {
+func (p *plan) parseCell(c *column, text string) (any, bool, *problem) {
 	if c.kind == kindList {
 		var list []json.RawMessage
-		if err := json.Unmarshal([]byte(text), &list); err != nil {
+		if err := json.Unmarshal([]byte(text), &list); err != nil || list == nil { // null
 			return nil, false, wrong(fmt.Sprintf("%.40s is not a JSON list", c.text))
 		}
 		return list, true, nil
@@ -336,18 +338,40 @@ func parseCell(c *column, text string) (any, bool, *problem) {
 		return nil, false, wrongly(fmt.Sprintf("%.40s is not a JSON object", c.text),
 			"%s is not a JSON object: %s", c.text, err)
 	}
-	members := map[string]any{}
-	for _, p := range pairs {
-		members[p.key] = p.value
-	}
-	if len(members) < len(pairs) {
+	isOnce := jsontext.Value(text).IsValid(jsontext.AllowInvalidUTF8(true))
+	if !isOnce {
 		return nil, false, wrong(fmt.Sprintf("%.40s has a member twice", c.text))
 	}
+	members := p.members(pairs)
 	// A problem that only shows when it is written.
 	if _, err := json.Marshal(members); err != nil {
 		return nil, false, wrong(fmt.Sprintf("%.40s is not a JSON object", c.text))
 	}
-	return members, true, nil
+	return members, len(members) > 0 || len(pairs) == 0, nil
+}
+
+// members returns the members of an object in a cell. What is empty in it does what it
+// does in JSON.
+func (p *plan) members(pairs []pair) map[string]any {
+	members := map[string]any{}
+	for _, m := range pairs {
+		var text string
+		isText := json.Unmarshal(m.value, &text) == nil // null too
+		inner, err := readPairs(string(m.value))
+		switch {
+		case isText && p.isEmpty(text), p.isEmpty(string(m.value)):
+			if p.emptyNull {
+				members[m.key] = nil
+			}
+		case err == nil && len(inner) > 0:
+			if object := p.members(inner); len(object) > 0 {
+				members[m.key] = object
+			}
+		default:
+			members[m.key] = m.value
+		}
+	}
+	return members
 }
 
 // put sets a member, inside objects if its path leads there. It returns false if

@@ -105,6 +105,20 @@ func TestPlan(t *testing.T) {
 			profiles: profiles{"u1": `{"address":{"country":"UK"}}`},
 		},
 		{
+			name: "what is empty in JSON in a cell",
+			text: "id,custom\n" +
+				`u1,"{""plan"":""pro"",""size"":7,""a"":{""b"":1,""c"":1}}"` + "\n" +
+				`u1,"{""plan"":null,""size"":"""",""a"":{""b"":null,""c"":2}}"` + "\n",
+			profiles: profiles{"u1": `{"custom":{"a":{"b":1,"c":2},"plan":"pro","size":7}}`},
+		},
+		{
+			name: "JSON in a cell that is wrong", exit: job.Rejected,
+			text:  "id,custom,own\n" + `u1,"{""a"":{""b"":1,""b"":2}}",` + "\nu2,,null\n",
+			flags: []string{"-column=own=pusherBeams.interests"},
+			says: []string{"1 custom has a member twice: line 2",
+				"1 own is not a JSON list: line 3"},
+		},
+		{
 			name: "a member of what has a value", text: "id,profile.email,own,own.x\nu1,a,b,c\n",
 			flags: []string{"-rest"}, exit: job.Rejected,
 			says: []string{"own.x conflicts with another column", "line 2"},
