@@ -60,6 +60,9 @@ func (s *sqlite) lock(ctx context.Context, _ *sql.Conn, _ *table) error {
 func (s *sqlite) unlock() { _ = s.file.Unlock() }
 
 func (s *sqlite) check(ctx context.Context, conn *sql.Conn, t *table) (string, error) {
+	if err := checkIDs(ctx, conn, t); err != nil {
+		return "", err
+	}
 	column := quote(t.updatedAt)
 	bad := column + " NOT GLOB '" + sqliteGlob + "'"
 	// The file, which may be moved, has no other table of the name.
@@ -68,6 +71,23 @@ func (s *sqlite) check(ctx context.Context, conn *sql.Conn, t *table) (string, e
 			"strftime('%Y-%m-%dT%H:%M:%f000Z', " + strftimeValue(column, sample) + ") " +
 			"AS updated_at"
 	})
+}
+
+// checkIDs refuses ids that do not equal their own text: numbers in a column without a type,
+// and BLOBs. Pages begin after the text of an id, so they would skip such rows, or repeat
+// them without end.
+func checkIDs(ctx context.Context, conn *sql.Conn, t *table) error {
+	id := quote(t.id)
+	// || '' leaves a text without affinity, as a parameter is.
+	query := "SELECT count(*) FROM " + quote(t.name) + " WHERE " + id + " <> " + asText(id) + " || ''"
+	var n int64
+	err := conn.QueryRowContext(ctx, query).Scan(&n)
+	if err == nil && n > 0 {
+		err = fmt.Errorf("%s.%s is a BLOB, or a number in a column without a type, in %s: sync a "+
+			"view that has %s AS id, or hex(%s) AS id for binary ids",
+			t.name, t.id, job.Plural(n, "row", "rows"), asText(id), id)
+	}
+	return err
 }
 
 // strftimeValue returns the arguments of strftime for a column with such a time.

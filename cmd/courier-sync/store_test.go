@@ -118,6 +118,37 @@ func TestKindsOfID(t *testing.T) {
 	}
 }
 
+// TestUnusableIDs has ids that SQLite does not compare as their text, so that pages would
+// skip rows or repeat them without end. The sync stops, and works as it advises.
+func TestUnusableIDs(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct{ name, kind, id string }{
+		{"a number in a column without a type", "", "n"},
+		{"a number in a BLOB column", "BLOB", "n"},
+		{"a BLOB in a text column", "TEXT", "CAST(n AS BLOB)"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			db, f := newTestSQLite(t), newFakeCourier(t)
+			db.create(t, "id "+test.kind+" PRIMARY KEY, name TEXT, updated_at TEXT")
+			db.exec(t, `WITH RECURSIVE numbers (n) AS
+				(SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < 5)
+				INSERT INTO users SELECT `+test.id+`, 'Ada', $1 FROM numbers`, past)
+			o := small
+			o.page = 2
+			_, text := mustStop(t, db, f, o)
+			checkContains(t, text, "in 5 rows: sync a view that has CAST(\"id\" AS TEXT) AS id")
+			db.exec(t, `CREATE VIEW fixed AS SELECT CAST("id" AS TEXT) AS id, name, updated_at
+				FROM users`)
+			o.table.name = "fixed"
+			mustSync(t, db, f, o)
+			if n := len(f.profiles(t)); n != 5 {
+				t.Errorf("%d profiles, want 5", n)
+			}
+		})
+	}
+}
+
 // TestUnusableTimes has an updated_at that pagination would skip. The sync stops, and says
 // what to do.
 func TestUnusableTimes(t *testing.T) {
