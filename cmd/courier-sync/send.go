@@ -95,17 +95,21 @@ func (p *sending) settle(i int, err error, count *atomic.Int64) {
 	}
 }
 
-// isCourierThere reports whether foreign responses to a page reject their rows: not if all
-// rows got them, as behind a captive portal or with a wrong base URL, and not if the page
+// probeID is the user whose profile is read to see whether Courier responds. Nobody needs to
+// have this ID, and a firewall that refuses the ID of a row lets it through.
+const probeID = "courier-sync"
+
+// isCourierThere reports whether foreign responses to a page reject their rows: not if Courier
+// does not respond, as behind a captive portal or with a wrong base URL, and not if the page
 // is repeated in any case.
-func (s *syncer) isCourierThere(ctx context.Context, rows []row, outcomes []error) bool {
+func (s *syncer) isCourierThere(ctx context.Context, outcomes []error) bool {
 	has := func(v verdict) bool {
 		return slices.ContainsFunc(outcomes, func(err error) bool { return judge(err) == v })
 	}
-	if has(failed) || has(done) || !has(foreign) {
+	if has(failed) || !has(foreign) {
 		return !has(failed)
 	}
-	_, err := s.client.Profiles.Get(ctx, rows[0].id)
+	_, err := s.client.Profiles.Get(ctx, probeID)
 	return unlessNotFound(err) == nil
 }
 
@@ -130,6 +134,8 @@ func judge(err error) verdict {
 		return done
 	case errors.As(err, &invalid):
 		return refused
+	case errors.Is(err, courier.ErrNotSent): // whatever ended the run before
+		return failed
 	case errors.As(err, &unexpected):
 		return foreign
 	case courier.Retryable(err), !errors.As(err, &apiError):

@@ -152,7 +152,7 @@ func (s *syncer) syncPage(
 ) error {
 	rows, tooMany := s.limitDeletions(ctx, mark, rows)
 	outcomes := s.send(ctx, drain, rows)
-	foreignToo := s.isCourierThere(ctx, rows, outcomes)
+	foreignToo := s.isCourierThere(ctx, outcomes)
 	var rejected []rejection
 	var fixed []string
 	var stop error

@@ -272,14 +272,78 @@ func TestForeignRefusalOfAll(t *testing.T) {
 	t.Parallel()
 	db, f := newTestSQLite(t), newFakeCourier(t)
 	db.addMany(t, 3, past)
-	for i := range 3 {
-		f.respond(fmt.Sprintf("u%02d", i), fault{status: 403, foreign: true})
+	refusal := fault{status: 403, foreign: true}
+	for _, id := range []string{"u00", "u01", "u02", probeID} {
+		f.respond(id, refusal)
 	}
 	mustStop(t, db, f, small)
 	checkRejects(t, db, nil)
+
 	f.respondNormally()
+	f.respond("u00", refusal)
+	f.respond("u01", refusal)
 	mustSync(t, db, f, small)
-	f.checkNames(t, 3)
+	checkRejects(t, db, map[string]string{"u00": "403 ", "u01": "403 "})
+	f.checkName(t, "u02", "Name of u02")
+}
+
+// TestForeignRefusalOfID has a firewall refuse each request with a user's ID, when no other
+// row has changed. The row is rejected, and does not block later ones.
+func TestForeignRefusalOfID(t *testing.T) {
+	t.Parallel()
+	db, f := newTestSQLite(t), newFakeCourier(t)
+	db.add(t, "<script>", past, "Ada")
+	f.respond("<script>", fault{status: 403, foreign: true})
+	mustSync(t, db, f, small)
+	checkRejects(t, db, map[string]string{"<script>": "403 "})
+}
+
+// TestForeignOutage has a captive portal, or the page of a firewall, respond from the middle
+// of a page on. No row is rejected, whether it was sent or not.
+func TestForeignOutage(t *testing.T) {
+	t.Parallel()
+	for _, status := range []int{200, 403} {
+		for _, rows := range []int{50, 200} { // 100 failures in a row end the run of a page
+			t.Run(fmt.Sprint(status, " ", rows), func(t *testing.T) {
+				t.Parallel()
+				db, f := newTestSQLite(t), newFakeCourier(t)
+				for i := range rows {
+					id := fmt.Sprintf("u%03d", i)
+					db.add(t, id, past, id)
+					if i >= 20 {
+						f.respond(id, fault{status: status, foreign: true})
+					}
+				}
+				f.respond(probeID, fault{status: status, foreign: true})
+				large := small
+				large.page, large.concurrency = 1000, 16
+				mustStop(t, db, f, large)
+				checkRejects(t, db, nil)
+				if got := db.watermark(t).ID.V; got != "u019" {
+					t.Errorf("the watermark is after %s, want u019", got)
+				}
+				f.respondNormally()
+				s := mustSync(t, db, f, large)
+				checkCount(t, "merged in the end", &s.merged, int64(rows-20))
+			})
+		}
+	}
+}
+
+// TestNotSentIsNotRefused has a gateway refuse so many rows that the client ends the run of
+// the page, while Courier responds. The rows that were never sent are not rejected.
+func TestNotSentIsNotRefused(t *testing.T) {
+	t.Parallel()
+	db, f := newTestSQLite(t), newFakeCourier(t)
+	for i := range 150 {
+		id := fmt.Sprintf("u%03d", i)
+		db.add(t, id, past, id)
+		f.respond(id, fault{status: 200, foreign: true})
+	}
+	large := small
+	large.page, large.concurrency = 1000, 16
+	mustStop(t, db, f, large)
+	checkRejects(t, db, nil)
 }
 
 // TestFileOfTheShell names a file that is not in the working folder, where go run -C
