@@ -35,7 +35,7 @@ func (s *syncer) send(ctx, drain context.Context, rows []row) []error {
 		switch {
 		case r.err != nil:
 			p.outcomes[i] = r.err
-		case r.deleted || r.erased:
+		case r.isDeletion():
 			deletions = append(deletions, i)
 		default:
 			merges = append(merges, i)

@@ -32,13 +32,13 @@ type syncer struct {
 
 	total, read, merged, deleted, erased, rejected atomic.Int64 // rows
 
-	deletions int64 // rows that are deleted or erased, sent or about to be
+	deletions map[string]bool // users whose deletion was sent or is about to be
 }
 
 // run syncs all rows that changed since the last run. The error says why it stopped
 // early; it wraps job.ErrInterrupted when drain ended.
 func (s *syncer) run(ctx, drain context.Context) error {
-	s.started = time.Now()
+	s.started, s.deletions = time.Now(), map[string]bool{}
 	s.progress = job.StartProgress(s.out, s.status)
 	defer s.progress.Stop()
 	defer context.AfterFunc(drain, func() {
@@ -186,24 +186,41 @@ func (s *syncer) limitDeletions(
 ) ([]row, error) {
 	before := mark.position
 	for i := range rows {
-		isDeletion := rows[i].deleted || rows[i].erased
-		if isDeletion && s.deletions == s.maxDeletes {
-			left, err := s.store.countDeletions(ctx, before, mark.Until)
-			if err != nil {
-				return rows[:i], err
+		r := &rows[i]
+		if r.isDeletion() && !s.deletions[r.id] {
+			if int64(len(s.deletions)) == s.maxDeletes {
+				return rows[:i], s.tooManyDeletions(ctx, before, mark.Until)
 			}
-			args := append(slices.Clip(s.args), "-max-deletes", fmt.Sprint(left))
-			return rows[:i], fmt.Errorf("%s left to delete, and -max-deletes allows %s in a "+
-				"run: check that these users are to have no profile, and then run\n\n\t%s",
-				job.Plural(left, "profile is", "profiles are"), job.Number(s.maxDeletes),
-				job.Command("courier-sync", args...))
+			s.deletions[r.id] = true
 		}
-		if isDeletion {
-			s.deletions++
-		}
-		before = rows[i].position()
+		before = r.position()
 	}
 	return rows, nil
+}
+
+// tooManyDeletions returns the error of a run that stops at a position. The run that resumes
+// there also reads the overlap, and so may delete again what this one deleted.
+func (s *syncer) tooManyDeletions(ctx context.Context, at position, until time.Time) error {
+	left, err := s.store.countDeletions(ctx, at, until)
+	if err != nil {
+		return err
+	}
+	if overlap := until.Add(-s.overlap); overlap.Before(at.UpdatedAt) {
+		at = position{UpdatedAt: overlap}
+	}
+	next, err := s.store.countDeletions(ctx, at, until)
+	if err != nil {
+		return err
+	}
+	again := ""
+	if next > left {
+		again = " (the next one repeats " + job.Number(next-left) + " in its overlap)"
+	}
+	args := append(slices.Clip(s.args), "-max-deletes", fmt.Sprint(next))
+	return fmt.Errorf("%s left to delete, and -max-deletes allows %s in a run%s: check that "+
+		"these users are to have no profile, and then run\n\n\t%s",
+		job.Plural(left, "profile is", "profiles are"), job.Number(s.maxDeletes), again,
+		job.Command("courier-sync", args...))
 }
 
 func (s *syncer) save(

@@ -100,6 +100,9 @@ type row struct {
 	rejected  bool  // an earlier run has rejected the row
 }
 
+// isDeletion reports whether a request deletes the user's profile.
+func (r *row) isDeletion() bool { return r.err == nil && (r.deleted || r.erased) }
+
 // read reads into a row the values of columns.
 func (t *table) read(r *row, columns []string, values []*string) {
 	set := func(column string, set func(*string) error) {
@@ -113,6 +116,9 @@ func (t *table) read(r *row, columns []string, values []*string) {
 	}
 	set(t.deletedAt, since(&r.deleted))
 	set(t.erasedAt, since(&r.erased))
+	if r.isDeletion() {
+		return // no fields are sent, so that none can keep the profile from being deleted
+	}
 	for _, f := range t.fields(&r.profile) {
 		set(f.column, f.set)
 	}

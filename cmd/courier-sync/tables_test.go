@@ -78,6 +78,62 @@ func TestMaxDeletes(t *testing.T) {
 	})
 }
 
+// TestMaxDeletesInTheOverlap deletes users just before the run, and goes on as the run says.
+// The next run reads these rows twice, and finishes.
+func TestMaxDeletesInTheOverlap(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, db *testDatabase) {
+		f := newFakeCourier(t)
+		db.addMany(t, 40, past)
+		mustSync(t, db, f, small)
+		db.exec(t, "UPDATE users SET updated_at = $1, deleted_at = $1 WHERE id > 'u04'", time.Now())
+		few := small
+		few.maxDeletes = 15
+		_, text := mustStop(t, db, f, few)
+		checkContains(t, text, "20 profiles are left to delete, and -max-deletes allows 15 in a "+
+			"run (the next one repeats 15 in its overlap): check")
+		if !strings.HasSuffix(text, " -max-deletes 35") {
+			t.Errorf("the text does not end with the command to continue: %s", text)
+		}
+		few.maxDeletes = 35 // as the error says
+		mustSync(t, db, f, few)
+		if n := len(f.profiles(t)); n != 5 {
+			t.Errorf("%d profiles, want 5", n)
+		}
+	})
+}
+
+// TestMaxDeletesOfBadRows has more rows that only look deleted than the run may delete. They
+// are rejected, and the others are merged.
+func TestMaxDeletesOfBadRows(t *testing.T) {
+	t.Parallel()
+	db, f := newTestSQLite(t), newFakeCourier(t)
+	db.addMany(t, 25, past)
+	db.exec(t, "UPDATE users SET deleted_at = '' WHERE id < 'u20'")
+	few := small
+	few.maxDeletes = 5
+	s := mustSync(t, db, f, few)
+	checkCount(t, "rejected", &s.rejected, 20)
+	checkCount(t, "merged", &s.merged, 5)
+}
+
+// TestDeletionOfBadRow deletes the profile of a user whose other columns cannot be read.
+func TestDeletionOfBadRow(t *testing.T) {
+	t.Parallel()
+	for _, column := range []string{"deleted_at", "erased_at"} {
+		t.Run(column, func(t *testing.T) {
+			t.Parallel()
+			db, f := newTestSQLite(t), newFakeCourier(t)
+			db.add(t, "ada", past, "Ada")
+			mustSync(t, db, f, small)
+			db.exec(t, "UPDATE users SET updated_at = $1, custom = '[]', "+column+" = $1", time.Now())
+			mustSync(t, db, f, small)
+			f.checkName(t, "ada", "no profile")
+			checkRejects(t, db, nil)
+		})
+	}
+}
+
 // TestUnreadableValue has values that do not fit their field.
 func TestUnreadableValue(t *testing.T) {
 	t.Parallel()
