@@ -80,9 +80,10 @@ func (p *postgres) check(
 		return "", fmt.Errorf("%s.%s is a %s: use timestamptz, or sync a view that has %s",
 			t.name, t.updatedAt, kind, timestamptz(kind, column))
 	}
-	bad := column + " IN ('-infinity', 'infinity')"
+	// The first run begins with the year 1, and no time before it can be read.
+	bad := column + " < '0001-01-01 00:00:00+00' OR " + column + " = 'infinity'"
 	return source, checkTimes(ctx, conn, t, bad, func(string) string {
-		return "give them a finite time"
+		return "give them a finite time from the year 1 on"
 	})
 }
 

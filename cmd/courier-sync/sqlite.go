@@ -64,7 +64,8 @@ func (s *sqlite) check(ctx context.Context, conn *sql.Conn, t *table) (string, e
 		return "", err
 	}
 	column := quote(t.updatedAt)
-	bad := column + " NOT GLOB '" + sqliteGlob + "'"
+	// The first run begins with the year 1.
+	bad := column + " NOT GLOB '" + sqliteGlob + "' OR " + column + " < '0001'"
 	// The file, which may be moved, has no other table of the name.
 	return t.name, checkTimes(ctx, conn, t, bad, func(sample string) string {
 		return "store it as UTC in the form " + sqliteTime + ", or sync a view that has " +
