@@ -35,6 +35,9 @@ func newSQLite(path string) (*sqlite, error) {
 	}
 	file.Close()
 	path, err = filepath.Abs(path)
+	if err == nil {
+		path, err = filepath.EvalSymlinks(path) // all names of the file have one lock
+	}
 	return &sqlite{path, flock.New(path + ".sync-lock")}, err
 }
 

@@ -5,6 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -301,6 +304,27 @@ func TestOneAtATime(t *testing.T) {
 		mustSync(t, db, f, small)
 		mustSync(t, db, f, small)
 	})
+}
+
+// TestOneAtATimeByAnyName starts a sync with another name of a file during a sync of it.
+func TestOneAtATimeByAnyName(t *testing.T) {
+	t.Parallel()
+	db := newTestSQLite(t)
+	link := filepath.Join(t.TempDir(), "link.db")
+	if err := os.Symlink(strings.TrimPrefix(db.url, "sqlite:"), link); err != nil {
+		t.Fatal(err)
+	}
+	first := &syncer{options: small}
+	if err := first.open(t.Context(), db.url); err != nil {
+		t.Fatal(err)
+	}
+	defer first.store.close()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	second := &syncer{options: small}
+	if err := second.open(ctx, "sqlite:"+link); !errors.Is(err, errLocked) {
+		t.Errorf("the second sync: error %v, want %v", err, errLocked)
+	}
 }
 
 // TestDrain ends a run gracefully: every request that began is finished, and few rows are
