@@ -254,3 +254,21 @@ func TestSignals(t *testing.T) {
 		})
 	}
 }
+
+// TestSignalWhileItWaits has another sync of the table run. A signal ends the wait for it.
+func TestSignalWhileItWaits(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, db *testDatabase) {
+		first := &syncer{options: small}
+		if err := first.open(t.Context(), db.url); err != nil {
+			t.Fatal(err)
+		}
+		defer first.store.close()
+		p := newJob(db, newFakeCourier(t))
+		time.AfterFunc(lockPatience/2, func() { _ = p.signal(syscall.SIGTERM) })
+		p.mustExit(t, job.Interrupted)
+		if got, want := p.err.String(), "interrupted\n"; got != want {
+			t.Errorf("it says %q, want %q", got, want)
+		}
+	})
+}

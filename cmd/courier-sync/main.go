@@ -62,7 +62,11 @@ func syncDatabase(
 	}
 	defer client.Close()
 	s := &syncer{options: o, client: client, out: stderr}
-	if err := s.open(ctx, databaseURL); err != nil {
+	// Nothing is in flight yet, so the first signal is enough to stop.
+	if err := s.open(drain, databaseURL); err != nil {
+		if drain.Err() != nil {
+			err = job.ErrInterrupted
+		}
 		return false, err
 	}
 	defer s.store.close()
