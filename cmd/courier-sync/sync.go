@@ -97,10 +97,16 @@ func (s *syncer) begin(ctx context.Context, mark *watermark) error {
 	if err != nil {
 		return fmt.Errorf("read the clock of the database: %w", err)
 	}
-	mark.Until = now
 	if !mark.UpdatedAt.IsZero() {
 		mark.UpdatedAt = mark.UpdatedAt.Add(-s.overlap)
 	}
+	if mark.UpdatedAt.After(now) {
+		return fmt.Errorf("the last run was at %s, which is after now, and rows that changed since "+
+			"would be missed: set the clock right or, if it was wrong only then, sync all rows "+
+			"again with DELETE FROM courier_sync",
+			mark.UpdatedAt.Add(s.overlap).Format(time.RFC3339))
+	}
+	mark.Until = now
 	later, err := s.store.count(ctx, "t."+quote(s.table.updatedAt)+" > $1", s.store.timeValue(now))
 	if err != nil {
 		return err

@@ -224,6 +224,25 @@ func TestFutureTimes(t *testing.T) {
 	})
 }
 
+// TestClockWasAhead has a last run by a clock that was wrong. A run from its end on would miss
+// what changed since, so the sync stops, and works as it advises.
+func TestClockWasAhead(t *testing.T) {
+	t.Parallel()
+	eachDatabase(t, func(t *testing.T, db *testDatabase) {
+		f := newFakeCourier(t)
+		mustSync(t, db, f, small)
+		db.exec(t, "UPDATE courier_sync SET updated_at = $1", time.Now().Add(time.Hour))
+		db.add(t, "ada", time.Now().Add(-2*small.overlap), "Ada")
+		for range 2 {
+			_, text := mustStop(t, db, f, small)
+			checkContains(t, text, "DELETE FROM courier_sync")
+		}
+		db.exec(t, "DELETE FROM courier_sync")
+		mustSync(t, db, f, small)
+		f.checkName(t, "ada", "Ada")
+	})
+}
+
 // TestRowInTwoPages has a row change, behind the page that is being sent, to a time
 // that the same run still reaches.
 func TestRowInTwoPages(t *testing.T) {
