@@ -162,6 +162,19 @@ func TestRefusedKey(t *testing.T) {
 	}
 }
 
+// TestFailureStopsThePage has many rows of a page after one that fails. Only those that are in
+// flight with it are sent.
+func TestFailureStopsThePage(t *testing.T) {
+	t.Parallel()
+	db, f := newTestSQLite(t), newFakeCourier(t)
+	db.addMany(t, 60, past)
+	f.respond("u13", fault{status: 503})
+	large := small
+	large.page = 60
+	mustStop(t, db, f, large)
+	f.checkName(t, "u40", "no profile")
+}
+
 // TestFirstRowFails stops twice at the first row of all. A run after that skips no row.
 func TestFirstRowFails(t *testing.T) {
 	t.Parallel()

@@ -51,8 +51,12 @@ func (p *sending) isStopping() bool { return p.failed.Load() || p.drain.Err() !=
 // merge sends no idempotency keys: merging a whole row twice changes nothing, while a 500
 // would be replayed to every later request with its key, for a day.
 func (p *sending) merge(ctx context.Context, indexes []int) {
+	// MergeAll reads further ahead than it sends. It must not, because it sends what it has
+	// read: where Courier hangs, the end would take hours.
+	slots := make(chan struct{}, p.concurrency)
 	updates := func(yield func(string, courier.Profile) bool) {
 		for _, i := range indexes {
+			slots <- struct{}{}
 			if p.isStopping() || !yield(p.rows[i].id, p.rows[i].profile) {
 				return
 			}
@@ -61,6 +65,7 @@ func (p *sending) merge(ctx context.Context, indexes []int) {
 	concurrency := courier.WithConcurrency(p.concurrency)
 	for outcome := range p.client.Profiles.MergeAll(ctx, updates, concurrency) {
 		p.settle(indexes[outcome.Index], outcome.Err, &p.merged)
+		<-slots
 	}
 }
 

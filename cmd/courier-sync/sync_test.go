@@ -370,8 +370,8 @@ func TestDrain(t *testing.T) {
 			}
 		}
 		sent := f.count()
-		if sent == 60 {
-			t.Error("the run did not end early")
+		if sent > 26 {
+			t.Errorf("%d requests, want no more than one after the 25th", sent)
 		}
 		mustSync(t, db, f, small)
 		f.checkNames(t, 60)
