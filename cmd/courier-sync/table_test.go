@@ -119,6 +119,18 @@ func TestUnreadableColumns(t *testing.T) {
 	}
 }
 
+// A time of deletion may be up to a day ahead, because it may lack its zone.
+func TestDeletedAhead(t *testing.T) {
+	t.Parallel()
+	for hours, want := range map[int]bool{-1: true, 22: true, 26: false} {
+		at := time.Now().Add(time.Duration(hours) * time.Hour).UTC().Format(time.DateTime)
+		r := readRow(map[string]string{"deleted_at": at})
+		if got := r.isDeletion(); got != want {
+			t.Errorf("%d hours ahead: is a deletion %t, want %t", hours, got, want)
+		}
+	}
+}
+
 func TestTimesOfDatabases(t *testing.T) {
 	t.Parallel()
 	second := time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC)
