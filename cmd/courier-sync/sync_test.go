@@ -134,15 +134,34 @@ func TestDeletes(t *testing.T) {
 	})
 }
 
-// TestErasureThatFailsHalfway deletes the profile, but cannot end the subscriptions.
-func TestErasureThatFailsHalfway(t *testing.T) {
+// TestErasureThatFails cannot delete the profile, or deletes it but cannot end the
+// subscriptions.
+func TestErasureThatFails(t *testing.T) {
+	t.Parallel()
+	failure := couriertest.Fault{Status: 503}
+	for name, faults := range map[string][]couriertest.Fault{
+		"at once": {failure, failure}, "halfway": {{}, failure, failure},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			db, f := newTestSQLite(t), newFakeCourier(t)
+			db.exec(t, "INSERT INTO users (id, updated_at, erased_at) VALUES ('ada', $1, $1)", past)
+			f.Fail(faults...)
+			s, _ := mustStop(t, db, f, small)
+			checkCount(t, "erased", &s.erased, 0)
+			s = mustSync(t, db, f, small)
+			checkCount(t, "erased", &s.erased, 1)
+		})
+	}
+}
+
+// TestErasureOfNobody has a user of whom Courier knows nothing.
+func TestErasureOfNobody(t *testing.T) {
 	t.Parallel()
 	db, f := newTestSQLite(t), newFakeCourier(t)
 	db.exec(t, "INSERT INTO users (id, updated_at, erased_at) VALUES ('ada', $1, $1)", past)
-	f.Fail(couriertest.Fault{}, couriertest.Fault{Status: 503}, couriertest.Fault{Status: 503})
-	s, _ := mustStop(t, db, f, small)
-	checkCount(t, "erased", &s.erased, 0)
-	s = mustSync(t, db, f, small)
+	f.respond("ada", fault{status: 404})
+	s := mustSync(t, db, f, small)
 	checkCount(t, "erased", &s.erased, 1)
 }
 
