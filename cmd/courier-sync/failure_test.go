@@ -101,7 +101,7 @@ func TestRejectsRowsWithoutID(t *testing.T) {
 func TestFailure(t *testing.T) {
 	t.Parallel()
 	const noResponse = 0
-	for _, status := range []int{noResponse, 500, 503, 429, 409} {
+	for _, status := range []int{noResponse, 500, 501, 503, 429, 409} {
 		name := fmt.Sprint(status)
 		if status == noResponse {
 			name = "no response"

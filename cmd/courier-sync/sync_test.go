@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -320,6 +321,25 @@ func TestNothingStaysOpen(t *testing.T) {
 		}
 	})
 	mustSync(t, db, f, small)
+}
+
+// TestConcurrency counts the requests in flight, of merges and of deletions.
+func TestConcurrency(t *testing.T) {
+	t.Parallel()
+	db, f := newTestSQLite(t), newFakeCourier(t)
+	db.addMany(t, 60, past)
+	db.exec(t, "UPDATE users SET deleted_at = $1 WHERE id >= 'u30'", past)
+	large := small
+	large.page = 60
+	var inFlight atomic.Int64
+	f.onRequest(func(int, *http.Request) {
+		if n := inFlight.Add(1); n > int64(large.concurrency) {
+			t.Errorf("%d requests in flight, want at most %d", n, large.concurrency)
+		}
+		time.Sleep(5 * time.Millisecond)
+		inFlight.Add(-1)
+	})
+	mustSync(t, db, f, large)
 }
 
 // TestOneAtATime starts a sync during another.
