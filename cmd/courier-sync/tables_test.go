@@ -78,7 +78,7 @@ func TestMaxDeletes(t *testing.T) {
 	})
 }
 
-// TestMaxDeletesInTheOverlap deletes users just before the run, and goes on as the run says.
+// TestMaxDeletesInTheOverlap erases users just before the run, and goes on as the run says.
 // The next run reads these rows twice, and finishes.
 func TestMaxDeletesInTheOverlap(t *testing.T) {
 	t.Parallel()
@@ -86,7 +86,7 @@ func TestMaxDeletesInTheOverlap(t *testing.T) {
 		f := newFakeCourier(t)
 		db.addMany(t, 40, past)
 		mustSync(t, db, f, small)
-		db.exec(t, "UPDATE users SET updated_at = $1, deleted_at = $1 WHERE id > 'u04'", time.Now())
+		db.exec(t, "UPDATE users SET updated_at = $1, erased_at = $1 WHERE id > 'u04'", time.Now())
 		few := small
 		few.maxDeletes = 15
 		_, text := mustStop(t, db, f, few)
@@ -96,7 +96,8 @@ func TestMaxDeletesInTheOverlap(t *testing.T) {
 			t.Errorf("the text does not end with the command to continue: %s", text)
 		}
 		few.maxDeletes = 35 // as the error says
-		mustSync(t, db, f, few)
+		s := mustSync(t, db, f, few)
+		checkCount(t, "erased", &s.erased, 55) // 20 of them twice
 		if n := len(f.profiles(t)); n != 5 {
 			t.Errorf("%d profiles, want 5", n)
 		}
