@@ -5,16 +5,17 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"reflect"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
 	"github.com/nats-io/nats.go/jetstream"
 
 	courier "github.com/courier-profiles/courier-go"
@@ -161,19 +162,16 @@ func readLine(text []byte) (l line, err error) {
 	if !utf8.Valid(text) {
 		return l, errors.New("the text is not UTF-8")
 	}
-	decoder := json.NewDecoder(bytes.NewReader(text))
-	decoder.DisallowUnknownFields()
-	err = decoder.Decode(&l)
-	const unknown = "json: unknown field "
-	wrong, isWrong := errors.AsType[*json.UnmarshalTypeError](err)
+	err = decode(text, &l, json.RejectUnknownMembers(true))
+	wrong, _ := errors.AsType[*json.SemanticError](err)
 	switch {
-	case isWrong && wrong.Field != "":
-		err = fmt.Errorf("%q is a %s, and must be a %s", wrong.Field, wrong.Value, wrong.Type)
-	case err != nil && strings.HasPrefix(err.Error(), unknown):
-		err = fmt.Errorf("there is no key %s: use id, user_id, and profile",
-			strings.TrimPrefix(err.Error(), unknown))
-	case err != nil, decoder.More():
-		err = errMalformed
+	case err == nil:
+		return l, nil
+	case errors.Is(err, json.ErrUnknownName):
+		return l, fmt.Errorf("there is no key %q: use id, user_id, and profile",
+			wrong.JSONPointer.LastToken())
+	case wrong != nil && wrong.GoType == reflect.TypeFor[string]():
+		return l, fmt.Errorf("%q must be a string", wrong.JSONPointer.LastToken())
 	}
-	return l, err
+	return l, withoutText(err)
 }

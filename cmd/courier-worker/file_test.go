@@ -16,7 +16,7 @@ import (
 
 const (
 	lineA = `{"user_id":"user-1","profile":{"custom":{"plan":"a","n":9007199254740993}}}` + "\n"
-	lineB = `{"user_id":"ü/?","profile":{"email":null}}` + "\r\n"
+	lineB = `{"user_id":"ü/?","profile":{"email":null,"name":"\ud83d"}}` + "\r\n"
 	lineC = `{"user_id":"user-1","profile":{"custom":{"plan":"c"}}}`
 )
 
@@ -42,8 +42,8 @@ func mustPublishFile(t *testing.T, file, want string) {
 	}
 }
 
-// The lines of a file are merged in their order. A byte order mark, an empty line, and either
-// end of line are no problem.
+// The lines of a file are merged in their order. A byte order mark, an empty line, either
+// end of line, and half of an emoji in a profile are no problem.
 func TestPublishFile(t *testing.T) {
 	js, q := setUpPublish(t)
 	const file = "\ufeff" + lineA + "\n" + lineB + lineC
@@ -163,10 +163,15 @@ func withIDs(ids ...string) string {
 func TestPublishFileRefuses(t *testing.T) {
 	_, q := setUpPublish(t)
 	const malformed = "line 2: not an update of the form"
+	const twice = malformed + ` {"user_id": "…", "profile": {…}}: a name appears twice`
 	long := `{"user_id":"` + strings.Repeat("x", 2<<20) + `","profile":{}}`
 	for _, test := range []struct{ name, line, want string }{
 		{"not JSON", "no JSON\n", malformed},
 		{"two on a line", `{"user_id":"u","profile":{}} {}`, malformed},
+		{"the end of a list", `{"user_id":"u","profile":{}}]`, malformed},
+		{"two users", `{"user_id":"u","user_id":"v","profile":{}}`, twice},
+		{"a name twice in the profile", `{"user_id":"u","profile":{"custom":{"a":1,"a":2}}}`, twice},
+		{"half of an emoji in the user", `{"user_id":"u\ud83d","profile":{}}`, malformed},
 		{"no user", `{"profile":{}}`, malformed},
 		{"no profile", `{"user_id":"u"}`, malformed},
 		{"null as profile", `{"user_id":"u","profile":null}`, malformed},
@@ -175,8 +180,8 @@ func TestPublishFileRefuses(t *testing.T) {
 			"a misspelled key", `{"user_id":"u","profil":{}}`,
 			`line 2: there is no key "profil": use`,
 		},
-		{"a number as ID", withIDs("7"), `line 2: "id" is a number, and must be a string`},
-		{"a number as user", `{"user_id":1,"profile":{}}`, `line 2: "user_id" is a number`},
+		{"a number as ID", withIDs("7"), `line 2: "id" must be a string`},
+		{"a number as user", `{"user_id":1,"profile":{}}`, `line 2: "user_id" must be a string`},
 		{"an ID with a space", withIDs(`"a b"`), `line 2: "id" must be printable`},
 		{
 			"not UTF-8", `{"user_id":"` + "\xff" + `","profile":{}}`,

@@ -2,11 +2,12 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"unicode/utf8"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 	"github.com/nats-io/nats.go/jetstream"
 
 	courier "github.com/courier-profiles/courier-go"
@@ -25,13 +26,41 @@ func (u update) check() error {
 	return nil
 }
 
-// decode reads JSON. It checks for UTF-8 because encoding/json would replace invalid bytes
-// by U+FFFD.
-func decode(data []byte, v any) error {
-	if !utf8.Valid(data) || json.Unmarshal(data, v) != nil {
+var (
+	// A profile keeps text that Go cannot hold, such as half of an emoji.
+	anyText = jsontext.AllowInvalidUTF8(true)
+	// An ID with such text is refused: the IDs of two users could become the same.
+	strictStrings = json.WithUnmarshalers(json.UnmarshalFromFunc(
+		func(decoder *jsontext.Decoder, text *string) error {
+			value, err := decoder.ReadValue()
+			if err != nil {
+				return err
+			}
+			return json.Unmarshal(value, text)
+		}))
+)
+
+// decode reads JSON. It refuses a name that appears twice, in a profile too, because
+// nobody knows which value is meant. Other errors may quote the JSON.
+func decode(data []byte, v any, opts ...json.Options) error {
+	if !utf8.Valid(data) {
 		return errMalformed
 	}
-	return nil
+	err := json.Unmarshal(data, v, append(opts, anyText, strictStrings)...)
+	isTwice := errors.Is(err, jsontext.ErrDuplicateName)
+	if isTwice || err == nil && !jsontext.Value(data).IsValid(anyText) {
+		return errTwice
+	}
+	return err
+}
+
+// withoutText returns an error of decode without what is personal data, and is in the dead
+// letter anyway.
+func withoutText(err error) error {
+	if errors.Is(err, errTwice) {
+		return errTwice
+	}
+	return errMalformed
 }
 
 // Publisher stores updates in the stream. It is safe for concurrent use.
@@ -64,7 +93,7 @@ func (p *Publisher) Publish(
 	if err := u.check(); err != nil {
 		return nil, err
 	}
-	payload, err := json.Marshal(u)
+	payload, err := json.Marshal(u, anyText)
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (w *worker) merge(
 ) error {
 	var u update
 	if err := decode(msg.Data(), &u); err != nil {
-		return err
+		return withoutText(err)
 	}
 	if err := u.check(); err != nil {
 		return err
@@ -124,9 +124,8 @@ func (w *worker) merge(
 
 // What is wrong with a message that no publisher of this program has published.
 var (
-	// errMalformed does not quote the message, which is personal data and is in the dead
-	// letter anyway.
 	errMalformed = errors.New(`not an update of the form {"user_id": "…", "profile": {…}}`)
+	errTwice     = fmt.Errorf("%w: a name appears twice", errMalformed)
 	errNoID      = errors.New("the message has no Nats-Msg-Id of printable ASCII characters " +
 		"without spaces")
 	// In two partitions, the updates of a user would have no order.

@@ -33,6 +33,8 @@ func TestDeadLetters(t *testing.T) {
 		{"nothing", ``, status(0), errMalformed.Error()},
 		{"not UTF-8", "{\"user_id\":\"\xff\",\"profile\":{}}", status(0), errMalformed.Error()},
 		{"no user", `{"profile":{}}`, status(0), errMalformed.Error()},
+		{"two users", `{"user_id":"user-2","user_id":"user-1","profile":{}}`, status(0),
+			errTwice.Error()},
 		{"no profile", `{"user_id":"user-1"}`, status(0), errMalformed.Error()},
 		{"a text for a profile", `{"user_id":"user-1","profile":"x"}`, status(0),
 			errMalformed.Error()},
