@@ -29,6 +29,14 @@ type line struct {
 	Profile *courier.Profile `json:"profile"`
 }
 
+// id returns the ID in the line, or the one that the number of the line gives it.
+func (l line) id(prefix string, number int) string {
+	if l.ID != nil {
+		return *l.ID
+	}
+	return prefix + strconv.Itoa(number)
+}
+
 // publish publishes the updates of a file in order, after it has checked all of them.
 func publish(
 	ctx, drain context.Context, js jetstream.JetStream, s settings,
@@ -44,14 +52,27 @@ func publish(
 	}
 	defer os.Remove(file.Name())
 	defer file.Close()
+	// At once, so that nothing is left of it however the program ends. Windows refuses that.
+	_ = os.Remove(file.Name())
 	hash := sha256.New()
-	if _, err := io.Copy(io.MultiWriter(file, hash), in); err != nil {
-		return err
+	copied := make(chan error, 1)
+	go func() {
+		_, err := io.Copy(io.MultiWriter(file, hash), in)
+		copied <- err
+	}()
+	select {
+	case err = <-copied:
+	case <-drain.Done(): // the copying ends with the process
+		err = job.ErrInterrupted
+	}
+	if err != nil {
+		return fmt.Errorf("%w; nothing was published", err)
 	}
 	// An update without an id is known by the hash of the file and its line. So publishing
 	// the file again repeats nothing, and no line of another file is mistaken for it.
 	prefix := fmt.Sprintf("%x-", hash.Sum(nil)[:16])
-	if err := check(file, js.Conn().MaxPayload()); err != nil {
+	publisher := &Publisher{q}
+	if err := check(drain, file, prefix, publisher); err != nil {
 		return fmt.Errorf("%w; nothing was published", err)
 	}
 
@@ -61,16 +82,8 @@ func publish(
 			job.Number(published.Load()), job.Number(duplicates.Load()))
 	}
 	progress := job.StartProgress(logs, func() job.Status { return job.Status{Text: counts()} })
-	publisher := &Publisher{q}
-	err = eachLine(file, js.Conn().MaxPayload(), func(number int, l line) error {
-		if drain.Err() != nil {
-			return job.ErrInterrupted
-		}
-		id := prefix + strconv.Itoa(number)
-		if l.ID != nil {
-			id = *l.ID
-		}
-		ack, err := publisher.Publish(ctx, id, l.UserID, *l.Profile)
+	err = eachLine(drain, file, js.Conn().MaxPayload(), func(number int, l line) error {
+		ack, err := publisher.Publish(ctx, l.id(prefix, number), l.UserID, *l.Profile)
 		switch {
 		case err != nil:
 			return err
@@ -90,18 +103,16 @@ func publish(
 }
 
 // check refuses a file with a line that cannot be published.
-func check(file io.ReadSeeker, maxSize int64) error {
+func check(
+	drain context.Context, file io.ReadSeeker, prefix string, publisher *Publisher,
+) error {
 	var ids []string // of the first updates
-	err := eachLine(file, maxSize, func(_ int, l line) error {
-		id := ""
-		if l.ID != nil {
-			id = *l.ID
-			if !isPrintableASCII(id) {
-				return errors.New(`"id" must be printable ASCII characters without spaces`)
-			}
-		}
+	maxSize := publisher.queue.js.Conn().MaxPayload()
+	err := eachLine(drain, file, maxSize, func(number int, l line) error {
+		id := l.id(prefix, number)
 		ids = append(ids, id)[:min(len(ids)+1, 3)]
-		return update{l.UserID, l.Profile}.check()
+		_, err := publisher.message(id, l.UserID, l.Profile)
+		return err
 	})
 	if err == nil && isCounting(ids) {
 		err = fmt.Errorf(`the ids count %s, and if those of another file do too, updates are `+
@@ -123,8 +134,11 @@ func isCounting(ids []string) bool {
 	return len(ids) > 0
 }
 
-// eachLine calls do for each update of a file.
-func eachLine(file io.ReadSeeker, maxSize int64, do func(number int, l line) error) error {
+// eachLine calls do for each update of a file, until drain ends.
+func eachLine(
+	drain context.Context, file io.ReadSeeker, maxSize int64,
+	do func(number int, l line) error,
+) error {
 	if _, err := file.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
@@ -138,6 +152,9 @@ func eachLine(file io.ReadSeeker, maxSize int64, do func(number int, l line) err
 		}
 		if len(bytes.TrimSpace(text)) == 0 {
 			continue
+		}
+		if drain.Err() != nil {
+			return job.ErrInterrupted
 		}
 		l, err := readLine(text)
 		if err == nil {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	"github.com/courier-profiles/courier-go/cmd/internal/job"
@@ -107,20 +108,67 @@ func TestPublishForgottenFileAgain(t *testing.T) {
 	checkPlan(t, f, "user-1", "newer")
 }
 
+// stopsAtPublish interrupts a publish when it stores the first update.
+type stopsAtPublish struct {
+	jetstream.JetStream
+	stop context.CancelFunc
+}
+
+func (s stopsAtPublish) PublishMsg(
+	ctx context.Context, msg *nats.Msg, opts ...jetstream.PublishOpt,
+) (*jetstream.PubAck, error) {
+	s.stop()
+	return s.JetStream.PublishMsg(ctx, msg, opts...)
+}
+
 // An interrupted publish says how to resume. Resuming it publishes what is missing.
 func TestPublishFileInterrupted(t *testing.T) {
 	js, q := setUpPublish(t)
 	drain, interrupt := context.WithCancel(t.Context())
-	interrupt()
 	in := strings.NewReader(lineA + lineB)
-	err := publish(t.Context(), drain, js, quick, in, io.Discard, newOutput())
+	stops := stopsAtPublish{js, interrupt}
+	err := publish(t.Context(), drain, stops, quick, in, io.Discard, newOutput())
 	if !errors.Is(err, job.ErrInterrupted) {
 		t.Errorf("got the error %v, which does not match %v", err, job.ErrInterrupted)
 	}
 	checkError(t, err, "publish the same file again")
-	mustPublishFile(t, lineA+lineB, "2 published, 0 already there\n")
+	mustPublishFile(t, lineA+lineB, "1 published, 1 already there\n")
 	if n := q.stored(t); n != 2 {
 		t.Errorf("%d updates are in the stream, want 2", n)
+	}
+}
+
+// A signal ends a publish while its input has not ended. No file is left of what was read,
+// not even by a program that is killed.
+func TestPublishFileInterruptedWhileReading(t *testing.T) {
+	js, q := setUpPublish(t)
+	drain, interrupt := context.WithCancel(t.Context())
+	in, from := io.Pipe()
+	defer from.Close()
+	ended := make(chan error, 1)
+	go func() { ended <- publish(t.Context(), drain, js, quick, in, io.Discard, newOutput()) }()
+	if _, err := io.WriteString(from, lineA); err != nil {
+		t.Fatal(err)
+	}
+	left, err := os.ReadDir(os.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(left) > 0 {
+		t.Errorf("while it reads, TMPDIR has %v, want no files", left)
+	}
+	interrupt()
+	select {
+	case err = <-ended:
+	case <-stuckContext(t).Done():
+		t.Fatal("it goes on reading")
+	}
+	if !errors.Is(err, job.ErrInterrupted) {
+		t.Errorf("got the error %v, which does not match %v", err, job.ErrInterrupted)
+	}
+	checkError(t, err, "nothing was published")
+	if n := q.stored(t); n != 0 {
+		t.Errorf("%d updates are in the stream, want 0", n)
 	}
 }
 
@@ -164,7 +212,9 @@ func TestPublishFileRefuses(t *testing.T) {
 	_, q := setUpPublish(t)
 	const malformed = "line 2: not an update of the form"
 	const twice = malformed + ` {"user_id": "…", "profile": {…}}: a name appears twice`
-	long := `{"user_id":"` + strings.Repeat("x", 2<<20) + `","profile":{}}`
+	withEmail := func(size int) string {
+		return `{"user_id":"u","profile":{"email":"` + strings.Repeat("x", size) + `"}}`
+	}
 	for _, test := range []struct{ name, line, want string }{
 		{"not JSON", "no JSON\n", malformed},
 		{"two on a line", `{"user_id":"u","profile":{}} {}`, malformed},
@@ -182,12 +232,13 @@ func TestPublishFileRefuses(t *testing.T) {
 		},
 		{"a number as ID", withIDs("7"), `line 2: "id" must be a string`},
 		{"a number as user", `{"user_id":1,"profile":{}}`, `line 2: "user_id" must be a string`},
-		{"an ID with a space", withIDs(`"a b"`), `line 2: "id" must be printable`},
+		{"an ID with a space", withIDs(`"a b"`), "line 2: the ID of the update must be"},
 		{
 			"not UTF-8", `{"user_id":"` + "\xff" + `","profile":{}}`,
 			"line 2: the text is not UTF-8",
 		},
-		{"too long", long, "line 2: it is longer than the 1048576 bytes of a NATS message"},
+		{"too long", withEmail(2 << 20), "line 2: it is longer than the 1048576 bytes of a NATS message"},
+		{"too long for the stream", withEmail(1<<20 - headroom), "and the stream takes at most 1032192"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			_, err := program(t, lineA+test.line, "publish")

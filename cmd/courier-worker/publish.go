@@ -8,6 +8,7 @@ import (
 
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
+	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
 	courier "github.com/courier-profiles/courier-go"
@@ -82,6 +83,22 @@ func NewPublisher(ctx context.Context, js jetstream.JetStream) (*Publisher, erro
 func (p *Publisher) Publish(
 	ctx context.Context, updateID, userID string, profile courier.Profile,
 ) (*jetstream.PubAck, error) {
+	msg, err := p.message(updateID, userID, &profile)
+	if err != nil {
+		return nil, err
+	}
+	ack, err := p.queue.js.PublishMsg(ctx, msg)
+	if errors.Is(err, jetstream.ErrNoStreamResponse) {
+		err = fmt.Errorf("there is no stream with %d partitions any more: create a new Publisher: %w",
+			p.queue.partitions, err)
+	}
+	return ack, err
+}
+
+// message returns the message of an update, or the error of one that cannot be stored.
+func (p *Publisher) message(
+	updateID, userID string, profile *courier.Profile,
+) (*nats.Msg, error) {
 	if !isPrintableASCII(updateID) {
 		return nil, errors.New("the ID of the update must be one or more printable ASCII " +
 			"characters without spaces")
@@ -89,7 +106,7 @@ func (p *Publisher) Publish(
 	if !utf8.ValidString(userID) {
 		return nil, errors.New("the user ID is not UTF-8")
 	}
-	u := update{UserID: userID, Profile: &profile}
+	u := update{UserID: userID, Profile: profile}
 	if err := u.check(); err != nil {
 		return nil, err
 	}
@@ -97,13 +114,14 @@ func (p *Publisher) Publish(
 	if err != nil {
 		return nil, err
 	}
-	ack, err := p.queue.js.Publish(ctx, p.queue.subjectOf(userID), payload,
-		jetstream.WithMsgID(updateID))
-	if errors.Is(err, jetstream.ErrNoStreamResponse) {
-		err = fmt.Errorf("there is no stream with %d partitions any more: create a new Publisher: %w",
-			p.queue.partitions, err)
+	msg := nats.NewMsg(p.queue.subjectOf(userID))
+	msg.Header.Set(jetstream.MsgIDHeader, updateID)
+	msg.Data = payload
+	if size, most := msg.Size(), p.queue.maxSize(); size > most {
+		return nil, fmt.Errorf("the message has %d bytes, and the stream takes at most %d",
+			size, most)
 	}
-	return ack, err
+	return msg, nil
 }
 
 func isPrintableASCII(text string) bool {

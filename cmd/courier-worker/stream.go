@@ -150,6 +150,15 @@ func readPartitions(c jetstream.StreamConfig) (int, error) {
 	return partitions, nil
 }
 
+// maxSize returns how large a message of the stream may be, with its headers.
+func (q *queue) maxSize() int {
+	size := int(q.js.Conn().MaxPayload()) - headroom
+	if limit := int(q.stream.CachedInfo().Config.MaxMsgSize); limit > 0 {
+		size = min(size, limit)
+	}
+	return size
+}
+
 func checkPartitions(n int) error {
 	if n < 1 || n > maxPartitions {
 		return fmt.Errorf("-partitions must be from 1 to %d", maxPartitions)
