@@ -107,11 +107,15 @@ func check(
 	drain context.Context, file io.ReadSeeker, prefix string, publisher *Publisher,
 ) error {
 	var ids []string // of the first updates
-	maxSize := publisher.queue.js.Conn().MaxPayload()
+	most, maxSize := publisher.queue.maxSize(), publisher.queue.js.Conn().MaxPayload()
 	err := eachLine(drain, file, maxSize, func(number int, l line) error {
 		id := l.id(prefix, number)
 		ids = append(ids, id)[:min(len(ids)+1, 3)]
-		_, err := publisher.message(id, l.UserID, l.Profile)
+		msg, err := publisher.message(id, l.UserID, l.Profile)
+		if err == nil && msg.Size() > most {
+			err = fmt.Errorf("its message has %d bytes, and the stream takes at most %d",
+				msg.Size(), most)
+		}
 		return err
 	})
 	if err == nil && isCounting(ids) {

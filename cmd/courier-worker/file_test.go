@@ -251,6 +251,20 @@ func TestPublishFileRefuses(t *testing.T) {
 	}
 }
 
+// A stream that exists may have a limit of its own.
+func TestPublishFileRefusesWhatTheStreamDoes(t *testing.T) {
+	js, q := setUpPublish(t)
+	config := q.stream.CachedInfo().Config
+	config.MaxMsgSize = int32(len(lineB)) + 150 // for the subject and the ID
+	if _, err := js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	mustPublishFile(t, lineB, "1 published, 0 already there\n")
+	long := `{"user_id":"u","profile":{"email":"` + strings.Repeat("x", 300) + `"}}`
+	_, err := program(t, lineA+long, "publish")
+	checkError(t, err, "nothing was published")
+}
+
 // IDs that count the lines of their file are refused: another file may have the same ones.
 func TestPublishFileRefusesLineNumbers(t *testing.T) {
 	_, q := setUpPublish(t)

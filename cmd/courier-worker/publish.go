@@ -95,7 +95,7 @@ func (p *Publisher) Publish(
 	return ack, err
 }
 
-// message returns the message of an update, or the error of one that cannot be stored.
+// message returns the message of an update.
 func (p *Publisher) message(
 	updateID, userID string, profile *courier.Profile,
 ) (*nats.Msg, error) {
@@ -117,10 +117,6 @@ func (p *Publisher) message(
 	msg := nats.NewMsg(p.queue.subjectOf(userID))
 	msg.Header.Set(jetstream.MsgIDHeader, updateID)
 	msg.Data = payload
-	if size, most := msg.Size(), p.queue.maxSize(); size > most {
-		return nil, fmt.Errorf("the message has %d bytes, and the stream takes at most %d",
-			size, most)
-	}
 	return msg, nil
 }
 

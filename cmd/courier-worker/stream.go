@@ -141,6 +141,9 @@ func readPartitions(c jetstream.StreamConfig) (int, error) {
 		c.MaxBytes > 0 || c.MaxMsgsPerSubject > 0 {
 		return 0, errors.New("may drop updates because of its retention or limits")
 	}
+	if c.DenyDelete || c.Sealed {
+		return 0, errors.New("does not let workers delete what they have merged")
+	}
 	all := strings.Join(c.Subjects, " ")
 	number, _ := strings.CutSuffix(strings.TrimPrefix(all, subjectPrefix), ".*")
 	partitions, err := strconv.Atoi(number)
@@ -285,9 +288,19 @@ func recreate(ctx context.Context, js jetstream.JetStream, s settings, out io.Wr
 	if err != nil {
 		return err
 	}
-	if n := q.stream.CachedInfo().State.Msgs; n > 0 {
-		return fmt.Errorf("stream %s holds %s: stop the publishers, let the workers merge what "+
-			"is left, and try again", streamName, job.Plural(int64(n), "update", "updates"))
+	if err := checkEmpty(q.stream); err != nil {
+		return err
+	}
+	// Between counting and deleting, an update would be lost. So the stream takes none now.
+	config := q.stream.CachedInfo().Config
+	config.MaxMsgSize = 1
+	stream, err := js.UpdateStream(ctx, config)
+	if err != nil {
+		return fmt.Errorf("stream %s: %w", streamName, err)
+	}
+	if err := checkEmpty(stream); err != nil {
+		_, updateErr := js.UpdateStream(ctx, q.stream.CachedInfo().Config)
+		return errors.Join(err, updateErr)
 	}
 	if err := js.DeleteStream(ctx, streamName); err != nil {
 		return fmt.Errorf("stream %s: %w", streamName, err)
@@ -299,4 +312,12 @@ func recreate(ctx context.Context, js jetstream.JetStream, s settings, out io.Wr
 	_, err = fmt.Fprintf(out, "%s has %d partitions now, and had %d.\n",
 		streamName, created.partitions, q.partitions)
 	return err
+}
+
+func checkEmpty(stream jetstream.Stream) error {
+	if n := stream.CachedInfo().State.Msgs; n > 0 {
+		return fmt.Errorf("stream %s holds %s: stop the publishers, let the workers merge what "+
+			"is left, and try again", streamName, job.Plural(int64(n), "update", "updates"))
+	}
+	return nil
 }

@@ -1,7 +1,10 @@
 package main
 
 import (
+	"context"
 	"errors"
+	"io"
+	"sync"
 	"testing"
 	"time"
 
@@ -48,6 +51,8 @@ func TestOpenRefuses(t *testing.T) {
 			"may drop updates"},
 		{"a size limit", jetstream.StreamConfig{Subjects: ours, MaxBytes: 1 << 20},
 			"may drop updates"},
+		{"no deletions", jetstream.StreamConfig{Subjects: ours, DenyDelete: true},
+			"does not let workers delete"},
 		{"another subject", jetstream.StreamConfig{Subjects: []string{"updates.*"}},
 			"and not one such as courier.profiles.256.*"},
 		{"no number", jetstream.StreamConfig{Subjects: []string{"courier.profiles.*"}}, "not one"},
@@ -168,6 +173,54 @@ func TestRecreate(t *testing.T) {
 		checkPlan(t, f, user, "2")
 	}
 	deadLetters(t, js, 0)
+}
+
+// publishesLate publishes at the last moment before the stream is changed or deleted.
+type publishesLate struct {
+	jetstream.JetStream
+	beforeUpdate, beforeDelete func()
+}
+
+func (p publishesLate) UpdateStream(
+	ctx context.Context, config jetstream.StreamConfig,
+) (jetstream.Stream, error) {
+	p.beforeUpdate()
+	return p.JetStream.UpdateStream(ctx, config)
+}
+
+func (p publishesLate) DeleteStream(ctx context.Context, name string) error {
+	p.beforeDelete()
+	return p.JetStream.DeleteStream(ctx, name)
+}
+
+// A publisher that was not stopped gets an error for an update that would be lost. If the
+// stream has taken the update, it is not recreated, and takes more.
+func TestRecreateLosesNothing(t *testing.T) {
+	t.Parallel()
+	_, js := newNATS(t)
+	q := newQueueOf(t, js, 2)
+	s := quick
+	s.partitions = 4
+	publisher := &Publisher{q}
+	late := publishesLate{js, sync.OnceFunc(func() {
+		mustPublish(t, js, "1", "user-1", plan("1"))
+	}), func() {}}
+	checkError(t, recreate(t.Context(), late, s, io.Discard), "holds 1 update: stop")
+	mustPublish(t, js, "2", "user-1", plan("2"))
+	f := newFake(t, nil)
+	w, _ := newWorker(t, js, f, quick)
+	runUntilEmpty(t, w, q)
+	checkPlan(t, f, "user-1", "2")
+
+	late.beforeUpdate = func() {}
+	late.beforeDelete = func() {
+		if _, err := publisher.Publish(t.Context(), "3", "user-1", plan("3")); err == nil {
+			t.Error("an update that is lost is published without an error")
+		}
+	}
+	if err := recreate(t.Context(), late, s, io.Discard); err != nil {
+		t.Error(err)
+	}
 }
 
 // Of a partition, JetStream lets out one update at a time.
