@@ -107,7 +107,8 @@ func check(
 	drain context.Context, file io.ReadSeeker, prefix string, publisher *Publisher,
 ) error {
 	var ids []string // of the first updates
-	most, maxSize := publisher.queue.maxSize(), publisher.queue.js.Conn().MaxPayload()
+	most := int(publisher.queue.stream.CachedInfo().Config.MaxMsgSize)
+	maxSize := publisher.queue.js.Conn().MaxPayload()
 	err := eachLine(drain, file, maxSize, func(number int, l line) error {
 		id := l.id(prefix, number)
 		ids = append(ids, id)[:min(len(ids)+1, 3)]

@@ -52,6 +52,7 @@ type queue struct {
 // do not exist; existing streams keep their settings.
 func openQueue(ctx context.Context, js jetstream.JetStream, s settings) (*queue, error) {
 	partitions := cmp.Or(s.partitions, defaultPartitions)
+	maxSize := int32(js.Conn().MaxPayload()) - headroom
 	// Not a work queue: there the server asks every consumer about every
 	// acknowledgement, so that with 1,024 partitions it handles hardly more updates
 	// than with 256. Workers delete what they have settled, and nothing else does.
@@ -61,7 +62,7 @@ func openQueue(ctx context.Context, js jetstream.JetStream, s settings) (*queue,
 		Subjects:    []string{subject(partitions, "*")},
 		Discard:     jetstream.DiscardNew,
 		Duplicates:  duplicateWindow,
-		MaxMsgSize:  int32(js.Conn().MaxPayload()) - headroom,
+		MaxMsgSize:  maxSize,
 		Replicas:    s.replicas,
 	})
 	if err != nil {
@@ -84,6 +85,10 @@ func openQueue(ctx context.Context, js jetstream.JetStream, s settings) (*queue,
 	if s.partitions != 0 && s.partitions != q.partitions {
 		return nil, fmt.Errorf("stream %s has %d partitions, and their number is fixed: leave "+
 			"-partitions out, or see the command recreate", streamName, q.partitions)
+	}
+	if size := updates.CachedInfo().Config.MaxMsgSize; size < 1 || size > maxSize {
+		return nil, fmt.Errorf("stream %s takes updates that are too large for a dead letter: "+
+			"set its maximum message size to %d", streamName, maxSize)
 	}
 	return q, q.checkSubjects(ctx)
 }
@@ -151,15 +156,6 @@ func readPartitions(c jetstream.StreamConfig) (int, error) {
 		return 0, fmt.Errorf("has the subjects %q, and not one such as %s", all, subject(256, "*"))
 	}
 	return partitions, nil
-}
-
-// maxSize returns how large a message of the stream may be, with its headers.
-func (q *queue) maxSize() int {
-	size := int(q.js.Conn().MaxPayload()) - headroom
-	if limit := int(q.stream.CachedInfo().Config.MaxMsgSize); limit > 0 {
-		size = min(size, limit)
-	}
-	return size
 }
 
 func checkPartitions(n int) error {

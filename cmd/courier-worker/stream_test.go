@@ -53,6 +53,10 @@ func TestOpenRefuses(t *testing.T) {
 			"may drop updates"},
 		{"no deletions", jetstream.StreamConfig{Subjects: ours, DenyDelete: true},
 			"does not let workers delete"},
+		{"no limit of a message's size", jetstream.StreamConfig{Subjects: ours},
+			"set its maximum message size to 1032192"},
+		{"a message as large as the server's limit",
+			jetstream.StreamConfig{Subjects: ours, MaxMsgSize: 1 << 20}, "1032192"},
 		{"another subject", jetstream.StreamConfig{Subjects: []string{"updates.*"}},
 			"and not one such as courier.profiles.256.*"},
 		{"no number", jetstream.StreamConfig{Subjects: []string{"courier.profiles.*"}}, "not one"},
@@ -78,9 +82,10 @@ func TestOpenRefuses(t *testing.T) {
 func TestOpenRefusesUpdatesOfPreviousPartitions(t *testing.T) {
 	t.Parallel()
 	_, js := newNATS(t)
-	newQueueOf(t, js, 16)
+	q := newQueueOf(t, js, 16)
 	mustPublish(t, js, "1", "user-1", plan("1"))
-	config := jetstream.StreamConfig{Name: streamName, Subjects: []string{subject(64, "*")}}
+	config := q.stream.CachedInfo().Config
+	config.Subjects = []string{subject(64, "*")}
 	if _, err := js.UpdateStream(t.Context(), config); err != nil {
 		t.Fatal(err)
 	}
