@@ -57,7 +57,11 @@ func demo(
 	}
 	fmt.Fprintln(out, "\nWorking:")
 	w := &worker{client: client.Client, js: js, log: log, settings: s}
-	if err := w.runUntilEmpty(ctx, drain, q.stream); err != nil {
+	err = w.runUntilEmpty(ctx, drain, q.stream)
+	if drain.Err() != nil && ctx.Err() == nil {
+		return nil // ended by a signal, like any other worker
+	}
+	if err != nil {
 		return err
 	}
 	fmt.Fprintln(out, "\nThe profiles:")

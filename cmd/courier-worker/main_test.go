@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/courier-profiles/courier-go/cmd/internal/job"
@@ -78,6 +79,14 @@ func TestDemo(t *testing.T) {
 			checkOmits(t, line, "ada", "turing", "example.com")
 		}
 	}
+}
+
+func TestDemoInterrupted(t *testing.T) {
+	t.Parallel()
+	p := startProcess(t, "", &fake{}, "")
+	p.out.await(t, "retry_in=1") // what the fake fails with a Retry-After
+	p.signal(t, syscall.SIGTERM)
+	p.mustExit(t, job.Done)
 }
 
 // TestHelp checks that the README has all flags, with their defaults.
