@@ -206,6 +206,48 @@ func TestRetries(t *testing.T) {
 	}
 }
 
+// A retry comes after -retry-wait. After half of -ack-wait, a request that hangs is one that
+// failed: the update is retried before the stream would deliver it to another worker.
+func TestTimeOfRetry(t *testing.T) {
+	t.Parallel()
+	for _, test := range []struct {
+		name        string
+		fault       couriertest.Fault
+		least, most time.Duration
+	}{
+		{"503", couriertest.Fault{Status: 503}, 200 * time.Millisecond, stuck},
+		{"hangs", couriertest.Fault{Delay: time.Hour}, 2 * time.Second, 3 * time.Second},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			t.Parallel()
+			_, js := newNATS(t)
+			q := newQueueOf(t, js, 16)
+			begins := make(chan time.Time, 10)
+			f := newFake(t, func(next http.Handler) http.Handler {
+				return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+					begins <- time.Now()
+					next.ServeHTTP(w, r)
+				})
+			})
+			f.Fail(test.fault)
+			mustPublish(t, js, "1", "user-1", plan("1"))
+			s := quick
+			s.ackWait = 4 * time.Second
+			s.retryWait, s.maxRetryWait = 200*time.Millisecond, 200*time.Millisecond
+			w, _ := newWorker(t, js, f, s)
+			runUntilEmpty(t, w, q)
+			if n := len(begins); n != 2 {
+				t.Fatalf("%d requests, want 2", n)
+			}
+			first := <-begins
+			wait := (<-begins).Sub(first)
+			if wait < test.least || wait > test.most {
+				t.Errorf("the retry comes after %v, want %v to %v", wait, test.least, test.most)
+			}
+		})
+	}
+}
+
 // Courier replays a 500 to its key, so each is followed by another key, and those that are
 // used up by no key.
 func TestKeysAfter500(t *testing.T) {
