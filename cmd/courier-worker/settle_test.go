@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -289,20 +290,19 @@ func TestGivesUp(t *testing.T) {
 	_, js := newNATS(t)
 	q := newQueueOf(t, js, 16)
 	f := newFake(t, nil)
-	fault := couriertest.Fault{Status: 503}
-	f.Fail(fault, fault, fault)
+	f.Fail(slices.Repeat([]couriertest.Fault{{Status: 503}}, 10)...)
 	mustPublish(t, js, "1", "user-1", plan("1"))
 	mustPublish(t, js, "2", "user-1", plan("2"))
 	s := quick
-	s.maxDeliveries = 3
+	s.maxDeliveries = 10
 	w, _ := newWorker(t, js, f, s)
 	runUntilEmpty(t, w, q)
 	header := deadLetters(t, js, 1)[0].Header
 	if got := header.Get(deadReason); !strings.HasPrefix(got, "given up: courier: merge ") {
 		t.Errorf("reason: %s", got)
 	}
-	if got := header.Get(deadDeliveries); got != "3" {
-		t.Errorf("%s deliveries, want 3", got)
+	if got := header.Get(deadDeliveries); got != "10" {
+		t.Errorf("%s deliveries, want 10", got)
 	}
 	checkPlan(t, f, "user-1", "2")
 }
@@ -357,6 +357,21 @@ func TestRemovesOnce(t *testing.T) {
 	if err := q.remove(t.Context(), msg, 1); err == nil {
 		t.Error("an update is removed from a stream that does not exist")
 	}
+}
+
+// An update that the stream does not delete is not acknowledged.
+func TestRemoveRefused(t *testing.T) {
+	t.Parallel()
+	_, js := newNATS(t)
+	q := newQueueOf(t, js, 1)
+	mustPublish(t, js, "1", "user-1", plan("1"))
+	msg, _ := nextOf(t, q, "user-1")
+	config := q.stream.CachedInfo().Config
+	config.DenyDelete = true
+	if _, err := js.UpdateStream(t.Context(), config); err != nil {
+		t.Fatal(err)
+	}
+	checkError(t, q.remove(t.Context(), msg, 1), "it is still there")
 }
 
 func TestJudge(t *testing.T) {

@@ -51,6 +51,10 @@ func TestOpenRefuses(t *testing.T) {
 			"may drop updates"},
 		{"a size limit", jetstream.StreamConfig{Subjects: ours, MaxBytes: 1 << 20},
 			"may drop updates"},
+		{"a limit of updates", jetstream.StreamConfig{Subjects: ours, MaxMsgs: 1000},
+			"may drop updates"},
+		{"a limit of updates per partition",
+			jetstream.StreamConfig{Subjects: ours, MaxMsgsPerSubject: 1000}, "may drop updates"},
 		{"no deletions", jetstream.StreamConfig{Subjects: ours, DenyDelete: true},
 			"does not let workers delete"},
 		{"no limit of a message's size", jetstream.StreamConfig{Subjects: ours},
@@ -59,6 +63,8 @@ func TestOpenRefuses(t *testing.T) {
 			jetstream.StreamConfig{Subjects: ours, MaxMsgSize: 1 << 20}, "1032192"},
 		{"another subject", jetstream.StreamConfig{Subjects: []string{"updates.*"}},
 			"and not one such as courier.profiles.256.*"},
+		{"a number with a zero before it",
+			jetstream.StreamConfig{Subjects: []string{"courier.profiles.064.*"}}, "not one"},
 		{"no number", jetstream.StreamConfig{Subjects: []string{"courier.profiles.*"}}, "not one"},
 		{"too many partitions", jetstream.StreamConfig{Subjects: []string{"courier.profiles.4097.*"}},
 			"not one"},
@@ -104,6 +110,25 @@ func TestOpenRefusesAnotherAckWait(t *testing.T) {
 	}
 	_, err := q.openConsumer(t.Context(), 0, time.Hour)
 	checkError(t, err, "-ack-wait")
+}
+
+// With more than one update of a partition out at a time, they would have no order.
+func TestOpenRefusesAnotherConsumer(t *testing.T) {
+	t.Parallel()
+	for _, config := range []jetstream.ConsumerConfig{
+		{AckPolicy: jetstream.AckExplicitPolicy, MaxAckPending: 2},
+		{AckPolicy: jetstream.AckAllPolicy, MaxAckPending: 1},
+	} {
+		_, js := newNATS(t)
+		q := newQueueOf(t, js, 1)
+		config.Durable, config.FilterSubject = q.consumerName(0), subject(1, "0")
+		config.AckWait, config.MaxDeliver = quick.ackWait, -1
+		if _, err := q.stream.CreateConsumer(t.Context(), config); err != nil {
+			t.Fatal(err)
+		}
+		_, err := q.openConsumer(t.Context(), 0, quick.ackWait)
+		checkError(t, err, "other settings")
+	}
 }
 
 // The number of partitions is fixed when the stream is created.

@@ -271,6 +271,50 @@ func TestHandsBackWhatItDidNotBegin(t *testing.T) {
 	checkPlan(t, f, "user-1", "1")
 }
 
+// silent is a consumer of a server that fails, and so sends no heartbeat for a while.
+type silent struct{ jetstream.Consumer }
+
+func (c silent) Messages(
+	opts ...jetstream.PullMessagesOpt,
+) (jetstream.MessagesContext, error) {
+	updates, err := c.Consumer.Messages(opts...)
+	return &silentAtFirst{MessagesContext: updates}, err
+}
+
+type silentAtFirst struct {
+	jetstream.MessagesContext
+	was bool
+}
+
+func (m *silentAtFirst) Next(opts ...jetstream.NextOpt) (jetstream.Msg, error) {
+	if !m.was {
+		m.was = true
+		return nil, jetstream.ErrNoHeartbeat
+	}
+	return m.MessagesContext.Next(opts...)
+}
+
+func TestNoHeartbeat(t *testing.T) {
+	t.Parallel()
+	_, js := newNATS(t)
+	q := newQueueOf(t, js, 1)
+	f := newFake(t, nil)
+	mustPublish(t, js, "1", "user-1", plan("1"))
+	consumer, err := q.openConsumer(t.Context(), 0, quick.ackWait)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w, log := newWorker(t, js, f, quick)
+	drain, stop := context.WithCancel(stuckContext(t))
+	ended := make(chan error, 1)
+	go func() { ended <- w.work(t.Context(), drain, q, 0, silent{consumer}) }()
+	log.await(t, "msg=merged")
+	stop()
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
 // A worker survives a restart of the NATS server, which forgets the consumers.
 func TestServerRestart(t *testing.T) {
 	t.Parallel()
