@@ -227,7 +227,7 @@ func (c *csvReader) next() (record, error) {
 			r.text = lineText(text)
 		}
 		if r.problem == nil {
-			r.problem = c.checkText(r.cells)
+			r.problem = checkText(r.cells, c.text.converted || r.wasBroken)
 		}
 		return r, nil
 	}
@@ -261,6 +261,7 @@ func (c *csvReader) fit(r *record, cells []string, text string) *problem {
 		return nil
 	}
 	r.cells, r.text = cells[:own], cells[own+1]
+	r.wasBroken = cells[own+2] == brokenText.String()
 	if r.text == "" {
 		return nil
 	}
@@ -350,12 +351,12 @@ func (c *csvReader) setValues(r *record, cells []string) {
 	r.values = c.values
 }
 
-func (c *csvReader) checkText(cells []string) *problem {
+func checkText(cells []string, converted bool) *problem {
 	for _, cell := range cells {
 		switch {
 		case !utf8.ValidString(cell):
 			return notUTF8
-		case (c.text.converted || c.rejects) && strings.ContainsRune(cell, utf8.RuneError):
+		case converted && strings.ContainsRune(cell, utf8.RuneError):
 			return brokenText
 		}
 	}

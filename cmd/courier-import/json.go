@@ -66,7 +66,7 @@ func (r *jsonReader) next() (record, error) {
 // because one of them is the ID.
 func (r *jsonReader) parse(rec *record) *problem {
 	var pairs []pair
-	isReject, isUTF8 := false, true
+	isUTF8 := true
 	for isWrapped := true; isWrapped; {
 		isUTF8 = utf8.ValidString(rec.text)
 		var err error
@@ -74,8 +74,12 @@ func (r *jsonReader) parse(rec *record) *problem {
 			return wrongly("the text is not a JSON object", "the text is not a JSON object: %s",
 				err)
 		}
-		isReject = isReject || len(withoutReason(pairs)) < len(pairs)
-		r.rejects = r.rejects || isReject
+		if own := withoutReason(pairs); len(own) < len(pairs) {
+			r.rejects = true
+			var reason string
+			_ = json.Unmarshal(pairs[len(pairs)-1].value, &reason) // if it is text
+			rec.wasBroken = rec.wasBroken || reason == brokenText.String()
+		}
 		if !isUTF8 {
 			break
 		}
@@ -96,7 +100,7 @@ func (r *jsonReader) parse(rec *record) *problem {
 		return notUTF8
 	case problem != nil:
 		return problem
-	case (r.text.converted || isReject) && slices.ContainsFunc(pairs, hasBroken):
+	case (r.text.converted || rec.wasBroken) && slices.ContainsFunc(pairs, hasBroken):
 		return brokenText
 	}
 	return nil

@@ -17,6 +17,10 @@ type record struct {
 	size    int      // in bytes of memory, roughly
 	problem *problem // why it cannot be used
 
+	// wasBroken says that it was rejected because of U+FFFD, which had been broken in the
+	// encoding of the input. Elsewhere U+FFFD is text of a UTF-8 input.
+	wasBroken bool
+
 	// lacks is the name of the user ID, if a JSON object has no such member.
 	lacks string
 }

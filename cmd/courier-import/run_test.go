@@ -322,6 +322,25 @@ func TestRejectsAreRejectedAgain(t *testing.T) {
 	}
 }
 
+// U+FFFD that was in the input is no reason to reject a record whose reason was fixed.
+func TestFixedRejectsKeepTheirText(t *testing.T) {
+	t.Parallel()
+	for _, test := range []importCase{
+		{
+			name: "CSV",
+			text: "id,name,line,text,reason\nu1,B\ufffd,2,,the user ID has white space\n",
+		},
+		{
+			name: "JSON", file: "users.ndjson",
+			text: "{\"id\":\"u1\",\"name\":\"B\ufffd\"," +
+				`"line":2,"reason":"the user ID has white space"}`,
+		},
+	} {
+		test.profiles = profiles{"u1": "{\"name\":\"B\ufffd\"}"}
+		t.Run(test.name, test.run)
+	}
+}
+
 // What Courier refuses again is not said to be merged either.
 func TestRejectsThatAreRefusedAgain(t *testing.T) {
 	t.Parallel()
