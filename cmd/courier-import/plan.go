@@ -380,8 +380,8 @@ func put(members map[string]any, path []string, value any) bool {
 	for _, name := range path[:len(path)-1] {
 		inner, isObject := members[name].(map[string]any)
 		if !isObject {
-			if _, isTaken := members[name]; isTaken {
-				return false
+			if before, isTaken := members[name]; isTaken {
+				return before == nil && value == nil // it is removed with the object
 			}
 			inner = map[string]any{}
 			members[name] = inner
@@ -403,9 +403,27 @@ func put(members map[string]any, path []string, value any) bool {
 		}
 		return true
 	}
+	if value == nil && removesAll(before) {
+		members[last] = nil
+		return true
+	}
 	is, _ := json.Marshal(value)
 	was, _ := json.Marshal(before)
 	return bytes.Equal(is, was)
+}
+
+// removesAll reports whether a value removes members and sets none.
+func removesAll(value any) bool {
+	object, isObject := value.(map[string]any)
+	if !isObject || len(object) == 0 {
+		return value == nil
+	}
+	for _, inner := range object {
+		if !removesAll(inner) {
+			return false
+		}
+	}
+	return true
 }
 
 func parseBool(text string) (value, ok bool) {

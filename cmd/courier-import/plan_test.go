@@ -136,6 +136,19 @@ func TestPlan(t *testing.T) {
 			exit: job.Rejected, says: []string{"custom.plan conflicts with another column"},
 		},
 		{
+			name: "-empty=null removes an object together with its members",
+			text: "id,custom,custom.plan\nu1,\"{\"\"a\"\":1}\",pro\nu1,,\n" +
+				"u2,\"{\"\"a\"\":1}\",pro\n",
+			flags:    []string{"-empty=null"},
+			profiles: profiles{"u1": `{}`, "u2": `{"custom":{"a":1,"plan":"pro"}}`},
+		},
+		{
+			name:     "-empty=null removes an object after its members",
+			text:     "id,custom.plan,custom\nu1,pro,\"{\"\"a\"\":1}\"\nu1,,\n",
+			flags:    []string{"-empty=null"},
+			profiles: profiles{"u1": `{}`},
+		},
+		{
 			name: "-empty=null lists what it does not remove",
 			text: `{"id":"u1","name":"Ann","address":null}`, flags: []string{"-empty=null"},
 			says:     []string{"Will not be sent: address 0 an object: -column address=address."},
