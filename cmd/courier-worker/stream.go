@@ -299,7 +299,8 @@ func recreate(ctx context.Context, js jetstream.JetStream, s settings, out io.Wr
 		return errors.Join(err, updateErr)
 	}
 	if err := js.DeleteStream(ctx, streamName); err != nil {
-		return fmt.Errorf("stream %s: %w", streamName, err)
+		// The limit stays, because the server may still delete the stream.
+		return fmt.Errorf("stream %s takes no updates until recreate succeeds: %w", streamName, err)
 	}
 	created, err := openQueue(ctx, js, s)
 	if err != nil {

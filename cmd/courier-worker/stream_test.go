@@ -253,6 +253,26 @@ func TestRecreateLosesNothing(t *testing.T) {
 	}
 }
 
+// denies does not let the stream be deleted.
+type denies struct{ jetstream.JetStream }
+
+func (denies) DeleteStream(context.Context, string) error { return context.DeadlineExceeded }
+
+// A recreate that failed after the stream took no more updates says so. Repeating it is all
+// that it takes.
+func TestRecreateThatFails(t *testing.T) {
+	t.Parallel()
+	_, js := newNATS(t)
+	newQueueOf(t, js, 2)
+	s := quick
+	s.partitions = 4
+	checkError(t, recreate(t.Context(), denies{js}, s, io.Discard), "takes no updates until")
+	if err := recreate(t.Context(), js, s, io.Discard); err != nil {
+		t.Error(err)
+	}
+	mustPublish(t, js, "1", "user-1", plan("1"))
+}
+
 // Of a partition, JetStream lets out one update at a time.
 func TestOneAtATime(t *testing.T) {
 	t.Parallel()
