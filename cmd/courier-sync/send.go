@@ -62,12 +62,16 @@ func (p *sending) merge(ctx context.Context, indexes []int) {
 			}
 		}
 	}
-	concurrency := courier.WithConcurrency(p.concurrency)
-	for outcome := range p.client.Profiles.MergeAll(ctx, updates, concurrency) {
+	concurrency, limiter := courier.WithConcurrency(p.concurrency), courier.WithRateLimiter(p)
+	for outcome := range p.client.Profiles.MergeAll(ctx, updates, concurrency, limiter) {
 		p.settle(indexes[outcome.Index], outcome.Err, &p.merged)
 		<-slots
 	}
 }
+
+// Wait is a rate limiter that, after a signal, refuses the rows and retries that MergeAll
+// holds back because Courier was full.
+func (p *sending) Wait(context.Context) error { return p.drain.Err() }
 
 func (p *sending) delete(ctx context.Context, indexes []int) {
 	var group errgroup.Group

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -340,6 +341,48 @@ func TestConcurrency(t *testing.T) {
 		inFlight.Add(-1)
 	})
 	mustSync(t, db, f, large)
+}
+
+// TestDrainOfAFullCourier drains a run when Courier, which was full, has fewer requests in
+// flight than the sync may send. What waits for its turn is not sent.
+func TestDrainOfAFullCourier(t *testing.T) {
+	t.Parallel()
+	db, f := newTestSQLite(t), newFakeCourier(t)
+	db.addMany(t, 60, past)
+	large := small
+	large.page, large.concurrency = 60, 16
+	s := &syncer{options: large, client: f.client(t), out: t.Output()}
+	if err := s.open(t.Context(), db.url); err != nil {
+		t.Fatal(err)
+	}
+	defer s.store.close()
+	for i := range 16 {
+		f.FailUser(fmt.Sprintf("u%02d", i), couriertest.Fault{Status: 503})
+	}
+	drain, stop := context.WithCancel(t.Context())
+	full, draining := make(chan struct{}), make(chan struct{})
+	var later atomic.Int64
+	f.onRequest(func(request int, r *http.Request) {
+		switch {
+		case request < 16:
+			<-full
+		case request == 16:
+			close(full)
+		case path.Base(r.URL.Path) >= "u16":
+			// 503s halve the 16 in flight to 8, and the 16 retries add 1.
+			if later.Add(1) == 9 {
+				stop()
+				close(draining)
+			}
+			<-draining
+		}
+	})
+	if err := s.run(t.Context(), drain); !errors.Is(err, job.ErrInterrupted) {
+		t.Errorf("error %v, want %v", err, job.ErrInterrupted)
+	}
+	if n := later.Load(); n != 9 {
+		t.Errorf("%d rows were sent after the 16 retries, want the 9 in flight", n)
+	}
 }
 
 // TestOneAtATime starts a sync during another.
