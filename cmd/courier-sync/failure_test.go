@@ -162,17 +162,17 @@ func TestRefusedKey(t *testing.T) {
 	}
 }
 
-// TestFailureStopsThePage has many rows of a page after one that fails. Only those that are in
-// flight with it are sent.
+// TestFailureStopsThePage has many rows of a page after one that fails. Of those, only as many
+// are sent as may be in flight with it: here none.
 func TestFailureStopsThePage(t *testing.T) {
 	t.Parallel()
 	db, f := newTestSQLite(t), newFakeCourier(t)
 	db.addMany(t, 60, past)
 	f.respond("u13", fault{status: 503})
-	large := small
-	large.page = 60
-	mustStop(t, db, f, large)
-	f.checkName(t, "u40", "no profile")
+	one := small
+	one.page, one.concurrency = 60, 1
+	mustStop(t, db, f, one)
+	f.checkName(t, "u14", "no profile")
 }
 
 // TestFirstRowFails stops twice at the first row of all. A run after that skips no row.

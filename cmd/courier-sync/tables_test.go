@@ -376,12 +376,14 @@ func TestForeignOutage(t *testing.T) {
 				large.page, large.concurrency = 1000, 16
 				mustStop(t, db, f, large)
 				checkRejects(t, db, nil)
-				if got := db.watermark(t).ID.V; got != "u019" {
-					t.Errorf("the watermark is after %s, want u019", got)
+				if got := db.watermark(t).ID.V; got > "u019" {
+					t.Errorf("the watermark is after %s, want none after u019", got)
 				}
 				f.respondNormally()
-				s := mustSync(t, db, f, large)
-				checkCount(t, "merged in the end", &s.merged, int64(rows-20))
+				mustSync(t, db, f, large)
+				if got := len(f.profiles(t)); got != rows {
+					t.Errorf("%d profiles in the end, want %d", got, rows)
+				}
 			})
 		}
 	}
