@@ -231,9 +231,8 @@ func isNull(text string) bool {
 
 func (s *survey) addValue(p *plan, c *column, v *value, line int, isSent bool) {
 	text := v.text
-	isText := v.json == nil || v.json[0] == '"'
-	isNotText := !isText && string(v.json) != "null"
-	if isNotText || c.update && text == "" {
+	isOther := !v.isText() && string(v.json) != "null"
+	if isOther || c.update && text == "" {
 		text = string(v.json)
 	}
 	if text == "" || p.isEmpty(text) && !c.update { // an update is sent as it is
@@ -250,7 +249,7 @@ func (s *survey) addValue(p *plan, c *column, v *value, line int, isSent bool) {
 	case !isSent:
 		return
 	case isNull(text):
-		if isText {
+		if v.isText() {
 			c.survey.addNull(text)
 		}
 		return

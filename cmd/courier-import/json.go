@@ -146,8 +146,7 @@ func (r *jsonReader) readProfile(rec *record, profile json.RawMessage) *problem 
 		return wrongly("the profile cannot be read", "profile: %s",
 			strings.TrimPrefix(err.Error(), "courier: "))
 	}
-	isOnce := jsontext.Value(profile).IsValid(jsontext.AllowInvalidUTF8(true))
-	if !isOnce {
+	if repeatsName(profile) {
 		return wrong("a name appears twice in the profile")
 	}
 	members, _ := readPairs(string(profile)) // it was read before
@@ -336,6 +335,11 @@ func readPairs(text string) ([]pair, error) {
 		return nil, errors.New("there is more after its closing }")
 	}
 	return pairs, nil
+}
+
+// repeatsName reports whether an object in valid JSON has a name twice, at any depth.
+func repeatsName(valid []byte) bool {
+	return !jsontext.Value(valid).IsValid(jsontext.AllowInvalidUTF8(true))
 }
 
 // readAttributes reads a list such as [{"Name": "email", "Value": "ann@example.com"}],

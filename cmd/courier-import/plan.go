@@ -9,8 +9,6 @@ import (
 	"strings"
 	"unicode/utf8"
 
-	"github.com/go-json-experiment/json/jsontext"
-
 	courier "github.com/courier-profiles/courier-go"
 	"github.com/courier-profiles/courier-go/cmd/internal/job"
 )
@@ -266,7 +264,7 @@ func (p *plan) userID(r *record) (string, *problem) {
 		if v.column != p.id {
 			continue
 		}
-		if v.json == nil || v.json[0] == '"' {
+		if v.isText() {
 			return p.unlessEmpty(v.text)
 		}
 		if string(v.json) == "null" {
@@ -294,7 +292,7 @@ func (p *plan) unlessEmpty(id string) (string, *problem) {
 // convert returns what is sent of a value. isSet is false if that is nothing.
 func (p *plan) convert(c *column, v *value) (_ any, isSet bool, _ *problem) {
 	path := strings.Join(c.target, ".")
-	isText := v.json == nil || v.json[0] == '"'
+	isText := v.isText()
 	switch {
 	case c.update:
 		return v.json, true, nil
@@ -338,8 +336,7 @@ func (p *plan) parseCell(c *column, text string) (any, bool, *problem) {
 		return nil, false, wrongly(fmt.Sprintf("%.40s is not a JSON object", c.text),
 			"%s is not a JSON object: %s", c.text, err)
 	}
-	isOnce := jsontext.Value(text).IsValid(jsontext.AllowInvalidUTF8(true))
-	if !isOnce {
+	if repeatsName([]byte(text)) {
 		return nil, false, wrong(fmt.Sprintf("%.40s has a member twice", c.text))
 	}
 	members := p.members(pairs)

@@ -32,6 +32,9 @@ type value struct {
 	json   json.RawMessage // of JSON only
 }
 
+// isText reports whether the value is that of a CSV cell or a JSON string.
+func (v *value) isText() bool { return v.json == nil || v.json[0] == '"' }
+
 // name is the name of a column, or of a member of JSON objects.
 type name struct {
 	text string   // as people write it: a column name, or the path with dots
